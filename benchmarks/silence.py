@@ -96,8 +96,13 @@ def listen(
         if not read:
             break
         heard.hear(started, process.pid, read.decode(errors="replace"))
-    heard.status = process.wait()
+    _, status, usage = os.wait4(process.pid, 0)
+    heard.status = process.returncode = os.waitstatus_to_exitcode(status)
     heard.hear(started, process.pid, "")
+    if len(heard.computed) > 1:  # the end, with what it started and waited for, but for what was known before
+        heard.computed[-1] = min(
+            usage.ru_utime + usage.ru_stime, heard.computed[-2] + heard.times[-1] - heard.times[-2]
+        )
     return heard
 
 

@@ -172,12 +172,12 @@ def test_durations_are_read() -> None:
 def test_a_command_that_there_is_not_is_wrong_usage(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for word, said in (("frob", "there are run, new, audit"), ("trian", "did you mean `compete train`?")):
+    for word, said in (("frob", "there are run, status, new"), ("trian", "did you mean `compete train`?")):
         monkeypatch.setattr(sys, "argv", ["compete", word, "mars"])
         with pytest.raises(SystemExit, match="2"):
             toolkit.__main__.main()
         printed = capsys.readouterr()
-        assert printed.err.startswith(f"error: {word} is no command; {said}") and not printed.out
+        assert printed.err.startswith(f"error: {word} is not a command; {said}") and not printed.out
         assert printed.err.count("\n") == 1
     monkeypatch.setattr(sys, "argv", ["compete"])
     toolkit.__main__.main()

@@ -25,7 +25,7 @@ def test_scores_settings_and_classes_are_set_beside_each_other(runs: Project) ->
     assert found.compared is not None and found.compared.words == "better"
     assert found.settings == {"seed": (0, 1)}
     head, said, settings, classes = found.told()
-    assert isinstance(head, Table) and head.columns == ["", "A: net-1a2b", "B: net-3c4d"]
+    assert isinstance(head, Table) and head.title == "A: net-1a2b\nB: net-3c4d"
     assert [row[0] for row in head.rows] == ["CV", "folds x epochs", "trained for", "finished"]
     assert "A less B on the same samples: +0." in str(said) and "better" in str(said)
     assert isinstance(settings, Table) and settings.rows == [["seed", "0", "1"]]

@@ -24,7 +24,7 @@ LAYERS = (
     "unseen_choices",
     "auditing",
     "scoring",
-    "training blending",
+    "training blending cluster",
     "tuning submission",
     "removable",
     "planning",

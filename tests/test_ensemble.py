@@ -28,7 +28,13 @@ def test_the_blend_is_shown_beside_its_runs_and_as_json(tmp_path: Path, capsys: 
     folder = str(tiny.competition.folder)
     assert command(tmp_path, folder) == 0
     shown = capsys.readouterr().out
-    for text in ("0.5000", "cross-fitted", "optimism", "the best single run, chosen in the same way", "real with"):
+    for text in (
+        "0.5000",
+        "cross-fitted",
+        "selection bias",
+        "the best single run, chosen in the same way",
+        "above 0 with",
+    ):
         assert text in shown
     assert command(tmp_path, folder, "--json") == 0
     made, printed = chosen_blend(project.labelled()), json.loads(capsys.readouterr().out)

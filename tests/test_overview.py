@@ -48,10 +48,12 @@ def test_runs_submissions_disk_and_steps_stand_on_one_screen(opened: Project, mo
     found = opened.status()
     title, scores, submissions, disk = found.told()
     assert str(title).startswith("tiny (practice): 7 runs · no blend · 5 submissions · ")
-    assert isinstance(scores, Table) and scores.title == "accuracy, the best 4 of 7 runs"
-    assert [row[0] for row in scores.rows] == ["a (best)", *"bcd"] and scores.columns[1] == "CV"
+    assert isinstance(scores, Table) and scores.title.startswith(
+        "accuracy, best 4 of 7 runs; 95 % interval of the first: 0."
+    )
+    assert [row[0] for row in scores.rows] == [run.name for run in opened.runs()][:4] and scores.columns[1] == "CV"
     assert isinstance(submissions, Table) and [row[0] for row in submissions.rows] == ["mean-4", "mean-3"]
-    assert submissions.rows[0][2:] == ["0.5000", "0.2500", "-"]
+    assert submissions.rows[0][2:] == ["0.5000", "0.2500"] and submissions.columns[-1] == "public"
     assert str(disk).startswith("disk: ") and str(disk).endswith(str(opened.workspace.folder))
     assert len(found.as_json()["runs"]) == 7 and found.as_json()["disk"]["runs"] > 0
 
@@ -66,7 +68,7 @@ def test_unfinished_runs_and_those_of_other_folds_are_counted(opened: Project) -
 
 
 def test_what_can_t_be_read_is_a_note_with_the_command_that_mends_it(opened: Project) -> None:
-    opened.workspace.cleaning.write_text("index,action,value,reason,confidence\n")
+    opened.workspace.cleaning.write_text("index,action,value,reason,confidence\n0,drop,,mine,1\n")
     found = opened.status()
     assert f"run `compete folds {opened.name} --practice --workspace" in found.note and not found.runs
     assert found.disk["runs"] > 0
@@ -84,4 +86,6 @@ def test_it_is_read_without_torch(tmp_path: Path) -> None:
 
 
 def test_a_ledger_without_lines_says_so(tmp_path: Path) -> None:
-    assert Ledger(tmp_path, "mars").told() == ["No submissions of mars yet."]
+    ledger = Ledger(tmp_path, "mars")
+    assert str(ledger.told()[0]).startswith("no submissions of mars yet")
+    assert ledger.next == [("compete submit", "builds the first one")]

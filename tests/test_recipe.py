@@ -125,7 +125,7 @@ def test_one_loss_needs_no_comma_and_the_last_override_of_a_field_wins() -> None
 @pytest.mark.parametrize(
     ("assignment", "said"),
     [
-        ("optimiser.lr=1", "no field 'optimiser.lr'; there are name, model, augment, loss, optimizer, schedule"),
+        ("optimiser.lr=1", "no field 'optimiser.lr'; did you mean optimizer.lr?"),
         ("optimizer.rate=1", "no field 'optimizer.rate'; there are name, lr, backbone_factor, layer_decay"),
         ("optimizer.lr.x=1", "no field 'optimizer.lr.x'; there is none"),
         ("model.__class__=1", "no field 'model.__class__'; there are name, encoder"),

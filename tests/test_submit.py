@@ -54,8 +54,8 @@ def test_known_answers_are_refused_where_test_images_may_not_be_looked_at(
 
 
 def test_nothing_is_made_to_reproduce_what_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "there is no data in" in call(tmp_path, capsys, "--reproduce", "mean-12345678", status=1)
-    assert "run `compete submit` first" in call(tmp_path, capsys, "--score", "1", status=1)
+    assert "has no submission of tiny-practice" in call(tmp_path, capsys, "--reproduce", "mean-12345678", status=1)
+    assert "run `compete submit " in call(tmp_path, capsys, "--score", "1", status=1)
     assert not list(tmp_path.rglob("*.npy"))
 
 

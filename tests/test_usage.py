@@ -55,6 +55,6 @@ def test_help_is_short_at_its_head_says_what_is_optional_and_ends_with_examples(
     text = capsys.readouterr().out
     assert text.startswith("usage: compete train NAME [recipe.field=value …] [options]\n")
     assert text.endswith("examples:\n  compete train mars\n  compete train mars lr\n")
-    described = text.split("options:")[1]
+    described = text.split("options:", 1)[1]
     for option in ("--seed N", "--submissions FOLDER", "--workspace FOLDER", "--device NAME"):
         assert option in described

@@ -19,7 +19,7 @@ from toolkit.errors import UserError
 from toolkit.faults import REPORT, is_debugged, sentence, traced, write_report
 from toolkit.noise import silenced
 from toolkit.outcome import Outcome, seconds
-from toolkit.processes import end_helpers
+from toolkit.processes import end_soon
 from toolkit.project import Project, open
 from toolkit.screen import Screen
 from toolkit.usage import SHARED as SHARED_GROUP
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SHARED = (
     *("data", "practice", "practice_size", "workspace", "submissions"),
-    *("seed", "device", "workers", "cache", "max_disk", "weights", "log"),
+    *("seed", "device", "workers", "cache", "max_disk", "weights", "log", "cluster"),
 )
 Command = Callable[[Project, argparse.Namespace], Outcome | dict[str, Any]]
 
@@ -66,6 +66,7 @@ def _add_recipe(made: Parser) -> None:
     )
     made.add_argument("--stress", choices=("auto", "full", "none"), default="auto", help=stress)
     add_log(made)
+    add_cluster(made)
 
 
 def _add_shared(made: Parser) -> None:
@@ -91,6 +92,12 @@ def _add_shared(made: Parser) -> None:
     shared.add_argument("--max-disk", metavar="SIZE", help=disk)
     shared.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
     add_faults(shared)
+
+
+def add_cluster(made: argparse.ArgumentParser) -> None:
+    """Of commands that train folds."""
+    where = "Ray trains the folds: local, on this machine; auto, on this machine's cluster; or HOST:PORT"
+    made.add_argument("--cluster", metavar="WHERE", help=f"{where} (docs/cluster.md)")
 
 
 def add_log(made: argparse.ArgumentParser) -> None:
@@ -152,12 +159,12 @@ def run_command(
     def result() -> dict[str, Any]:
         name = made.prog.removeprefix("compete ")
         with screen.phase(f"{name} {Path(options.competition or '').name}".strip()):
-            if options.competition is None and concerns is not None:
-                folders = competition_folders().values()
-                wanted = [options.practice, True] if practice_too and not options.practice else [options.practice]
-                projects = [opened(folder, practice=one) for folder in folders for one in wanted]
-                return _for_each(projects, called, concerns)
-            return called(opened(options.competition))
+            if options.competition is not None or concerns is None:
+                return called(opened(options.competition))
+            folders = competition_folders().values()
+            wanted = [options.practice, True] if practice_too and not options.practice else [options.practice]
+            projects = [opened(folder, practice=one) for folder in folders for one in wanted]
+            return _for_each(projects, called, concerns, tells=not practice_too)
 
     status = attempted(result, screen, options, options.workspace)
     if not status and not options.json:
@@ -222,13 +229,15 @@ def _for_each(
     projects: Sequence[Project],
     called: Callable[[Project], dict[str, Any]],
     concerns: "Callable[[Workspace], bool]",
+    tells: bool,
 ) -> dict[str, Any]:
+    """tells: of those that it doesn't concern."""
     done = {project.workspace.name: called(project) for project in projects if concerns(project.workspace)}
     without = [project.workspace.name for project in projects if project.workspace.name not in done]
     if not done:
         known = ", ".join(competition_folders())
         raise UserError(f"nothing is there yet of {known}; start with `compete run NAME --practice --budget 3m`")
-    if without and not any(name.endswith("-practice") for name in without):
+    if without and tells:
         projects[0].progress.say(f"no runs yet: {', '.join(without)}")
     return {"competitions": done, "without_runs": without}
 
@@ -241,7 +250,7 @@ def main(
 ) -> None:
     """how: as `run_command` takes it."""
     status = run_command(made, command, None, concerns, **how)
-    end_helpers()
+    end_soon()
     sys.exit(status)
 
 

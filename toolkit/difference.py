@@ -7,6 +7,7 @@ from typing import Any
 
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
+from toolkit.events import NAMES
 from toolkit.outcome import Outcome, Table, Warned, duration, interval, number
 from toolkit.overview import epochs
 from toolkit.recipe_fields import as_text, recipe_fields, value_of
@@ -14,7 +15,6 @@ from toolkit.runs import Boosted, Run, all_runs
 from toolkit.scoring.comparison import Comparison, compare_runs
 from toolkit.store import whole_manifest
 
-NAMES = {"clean": "CV", "stress": "stress", "matched": "test-like"}
 MOST = 20  # classes that are shown, those that differ most
 
 
@@ -41,8 +41,8 @@ class Difference(Outcome):
         return [*self._told()]
 
     def _told(self) -> Iterator[str | Warned | Table]:
-        columns = ["", f"A: {self.one.name}", f"B: {self.other.name}"]
-        yield Table("A against B", columns, [*self._scores(), *self._costs(), *self._versions()], text=True)
+        rows = [*self._scores(), *self._costs(), *self._versions()]
+        yield Table(f"A: {self.one.name}\nB: {self.other.name}", ["", "A", "B"], rows, text=True)
         if self.compared is None:
             yield Warned("they are on different data or folds, so their scores can't be compared")
         else:

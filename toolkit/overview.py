@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from toolkit.command_words import completed
 from toolkit.disk import bytes_in, in_bytes
 from toolkit.errors import UserError
+from toolkit.events import NAMES
 from toolkit.outcome import Outcome, Table, Warned, counted, number
 from toolkit.store import Workspace, read_json, read_manifest
 
@@ -79,32 +80,29 @@ class Status(Outcome):
             yield f"disk: {shown or 'nothing'} in {self.workspace.folder}"
 
     def _scores(self) -> Table:
+        """Of so many columns that names of runs stay whole on 80 letters."""
         shown = [*self.runs[:RUNS], *([self.blend] if self.blend else [])]
-        further = {"matched": "test-like", "stress": "stress"}
-        kinds = [kind for kind in further if any(one[kind] for one in shown)]
-        columns = ["", "CV", *(further[kind] for kind in kinds), "epochs", "min"]
+        kinds = [kind for kind in ("matched", "stress") if any(one[kind] for one in shown)]
         rows = []
-        for place, one in enumerate(shown):
-            name = f"blend {one['name']}" if one is self.blend else one["name"] + " (best)" * (place == 0)
-            scores = [_score(one[kind]) for kind in kinds]
-            rows.append([name, _with_ends(one["clean"]), *scores, one.get("epochs", ""), one.get("minutes", "")])
-        more = f", the best {RUNS} of {len(self.runs)} runs" if len(self.runs) > RUNS else ""
-        return Table(f"{self.metric}{more}", columns, rows, total=bool(self.blend))
+        for one in shown:
+            name = f"blend {one['name']}" if one is self.blend else one["name"]
+            rows.append([name, *(_score(one[kind]) for kind in ("clean", *kinds)), one.get("epochs", "")])
+        of = f"best {RUNS} of {len(self.runs)} runs" if len(self.runs) > RUNS else "best first"
+        low, high = (number(self.runs[0]["clean"][end], digits=3) for end in ("low", "high"))
+        title = f"{self.metric}, {of}; 95 % interval of the first: {low} to {high}"
+        return Table(
+            title, ["run", *(NAMES[kind] for kind in ("clean", *kinds)), "epochs"], rows, total=bool(self.blend)
+        )
 
     def _submissions(self) -> Table:
         from toolkit.submission.ledger import identity
 
+        boards = [board for board in ("public", "private", "practice") if any(line[board] for line in self.lines)]
         rows = [
-            [
-                identity(line),
-                line["time"][:10],
-                _text(line["clean"]),
-                _text(line["public"] or line["practice"]),
-                _text(line["private"]),
-            ]
+            [identity(line), line["time"][:10], *(_text(line[score]) for score in ("clean", *boards))]
             for line in reversed(self.lines[-SUBMISSIONS:])
         ]
-        return Table("", ["submission", "built", "CV", "public", "private"], rows)
+        return Table("", ["submission", "built", NAMES["clean"], *boards], rows)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -120,10 +118,6 @@ class Status(Outcome):
             "note": self.note,
             "next": [{"command": command, "why": why} for command, why in self.steps],
         }
-
-
-def _with_ends(score: Mapping[str, Any]) -> str:
-    return f"{number(score['score'])} ({number(score['low'], digits=3)} to {number(score['high'], digits=3)})"
 
 
 def _score(score: Mapping[str, Any] | None) -> str:

@@ -76,4 +76,17 @@ class Progress:
         yield False
 
 
+class Flat(Progress):
+    """Lines and events of work that is done beside other work, whose phases would be within one another."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress, self.listeners = progress, progress.listeners
+
+    def say(self, text: str) -> None:
+        self.progress.say(text)
+
+    def warn(self, text: str) -> None:
+        self.progress.warn(text)
+
+
 SILENT = Progress()

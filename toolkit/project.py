@@ -74,6 +74,7 @@ class Project:
         weights: str | Path | None = None,
         log: str | Sequence[str] = (),
         progress: Progress | None = None,
+        cluster: str | None = None,
     ) -> None:
         """A competition, its folder (`competitions/mars`) or its name (`mars`).
 
@@ -81,7 +82,9 @@ class Project:
         practice_size samples. workspace, submissions: folders of what is made. cache: images that lie in files are
         decoded once and kept; max_disk: what the workspace may take, bytes or text such as `50GB`. weights: a folder
         of pretrained weights, for all of this process. log: trackers that hear of epochs and scores, of `tensorboard`,
-        `wandb` and `mlflow`. progress: what hears of steps (default: screen or notebook).
+        `wandb` and `mlflow`. progress: what hears of steps (default: screen or notebook). cluster: folds are trained
+        by Ray, on this machine (`local`), on the cluster it belongs to (`auto`), or on that at `host:port`; device is
+        then `auto`, `cpu` or `cuda`, of those machines.
         """
         from toolkit.competition import load_competition
         from toolkit.competition_folders import data_folder
@@ -94,6 +97,10 @@ class Project:
         self.submissions, self._told_of_groups = Path(submissions), False
         self.practice, self.practice_size, self.seed = practice, practice_size, seed
         self.device, self.workers, self.progress = device, workers, progress or here()
+        if cluster is not None:
+            from toolkit.cluster.place import ask
+
+            self.device = ask(cluster, device, self.progress)
         self.log = chosen(log)
         look_in(weights)
         sweep_leftovers(self.workspace, self.submissions)

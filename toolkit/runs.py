@@ -13,6 +13,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import decoded
 from toolkit.disk import bytes_in
 from toolkit.errors import UserError
+from toolkit.events import NAMES
 from toolkit.frames import History, runs_table
 from toolkit.images import rows
 from toolkit.outcome import MENDED, RESIZED, Table, counted, duration, html, interval, mended, number, resized
@@ -296,14 +297,14 @@ class Run(Predictions):
         if not self.finished:
             return [f"{self.name}: not finished"]
         metrics, metric = self.metrics, self.labelled.competition.metric.name
-        scores = [[kind, interval(metrics[kind])] for kind in SCORES if metrics.get(kind)]
+        scores = [[f"{NAMES[kind]} score", interval(metrics[kind])] for kind in SCORES if metrics.get(kind)]
         clean = metrics["clean"]
         scores[1:1] = [[MENDED, text] for text in mended(clean)] + [[RESIZED, text] for text in resized(clean)]
         ends, known = clean["by_class_interval"], clean["by_class"].items()
         of_class = [[name, "-" if score is None else number(score), _ends(ends[name])] for name, score in known]
         tables = [Table(self.name + self.beside, ["", metric], scores)]
         title = f"the {len(of_class)} worst of {clean['classes']:,} classes" if "classes" in clean else "by class"
-        return [*tables, Table(title, ["", "clean", "95 % interval"], of_class)] if of_class else tables
+        return [*tables, Table(title, ["", NAMES["clean"], "95 % interval"], of_class)] if of_class else tables
 
     @property
     def next(self) -> Sequence[tuple[str, str]]:
@@ -375,7 +376,7 @@ class Runs(list[Run]):
             history, metrics = run.history, run.metrics
             scores = [interval(metrics[kind]) if metrics.get(kind) else "-" for kind in SCORES]
             rows.append([run.name + run.beside, f"{max(map(len, history))}", duration(run.seconds), *scores])
-        return html([Table("", ["run", "epochs", "trained", *SCORES], rows)])
+        return html([Table("", ["run", "epochs", "trained", *(NAMES[kind] for kind in SCORES)], rows)])
 
     def to_pandas(self) -> "pd.DataFrame":
         """A line a run: run and folder text; clean, stress and matched with the ends of their 95 % intervals, `…_low`

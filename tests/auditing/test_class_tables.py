@@ -46,6 +46,6 @@ def test_properties_are_shown_that_tell_classes_apart_and_only_these(tmp_path: P
     (table,) = properties_by_class(tiny.competition, project.workspace, data, rows > 2)
     assert "brightness" in table.columns and len(table.columns) <= 1 + COLUMNS and "black border" not in table.columns
     cells = {row[0]: row[list(table.columns).index("brightness")] for row in table.rows}
-    assert cells["green"].endswith("(+1.4)") and cells["red"].endswith("(-0.7)") and cells["red"].startswith("9")
+    assert cells["green"].endswith("(+1.4)") and cells["red"].endswith("(-0.7)") and cells["red"].startswith("89.8 ")
     alike = Dataset(images[targets == 0].astype(np.uint8)[:4], targets[:4] * 0, rows[:4], rows[:4], images[:0])
     assert properties_by_class(tiny.competition, tiny.project(tmp_path / "b").workspace, alike, rows[:4] >= 0) == []

@@ -42,6 +42,8 @@ def test_each_kind_is_audited_and_split(
     told = audit.told()
     assert any("has a mirrored image the same target" in str(line) for line in told)
     assert len(audit.table) == 48 and project.workspace.page.stat().st_size > 1000
+    page = project.workspace.page.read_text()
+    assert " look like</h2>" in page and "Map of all pictures</h2>" in page
     split = project.folds(3)
     assert split.told() and min(split.as_json()["samples"]) > 0
     assert project.explain(0).png.exists()
@@ -103,7 +105,7 @@ def test_a_wrong_grade_is_to_be_relabelled() -> None:
 def test_overlapping_masks_are_honestly_not_judged() -> None:
     dataset = kinds.drawn("overlapping")
     found = judged("overlapping", np.zeros((len(dataset.images), 2, 16, 16)), dataset)
-    assert found.judge == "nothing: overlapping masks are not held against predictions" and not found.issue.any()
+    assert found.judge == "nothing: overlapping masks are not compared with predictions" and not found.issue.any()
     caption, picture = panel(kinds.competition("overlapping"), dataset, 2)
     assert caption == "2" and picture.shape == (16, 16, 3)
 

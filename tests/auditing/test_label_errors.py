@@ -68,7 +68,7 @@ def test_a_first_guess_that_is_wrong_too_often_shows_no_doubts(
     dataset = Dataset(np.zeros((400, 1, 1, 3), np.uint8), labels, rows, rows, np.zeros((0, 1, 1, 3), np.uint8))
     links = pd.DataFrame({"left": [], "right": []})
     found = find_label_errors(blood_cells, dataset, rows, lambda: features, links, None)
-    assert found.judge.startswith("a first guess, which has ") and "of the labels right" in found.judge
+    assert found.judge.startswith("a quick first model, which has ") and "of the labels right" in found.judge
     assert bool(found.issue.any()) == shown == (found.unshown == "") and not np.isnan(found.quality).any()
     if shown:
         assert found.issue[[5, 90, 200]].sum() >= 2

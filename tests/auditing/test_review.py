@@ -3,11 +3,14 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from tests import tiny
-from toolkit import Project, UserError
+from toolkit import Project, Run, UserError
 from toolkit.audit import add_options, audit
+from toolkit.auditing.review import still_waiting
 from toolkit.outcome import Warned
 
 LIST = (
@@ -45,6 +48,14 @@ def test_what_is_refused_is_taken_away_suggestions_before_what_is_obeyed(project
     assert [command for command, _ in done.next] == ["compete folds"]
 
 
+def test_what_waits_is_what_the_list_on_disk_still_asks(project: Project) -> None:
+    proposal = pd.read_csv(project.workspace.cleaning)
+    project.review(["4"], ["5"])
+    assert still_waiting(project.workspace, proposal).tolist() == [3]
+    project.workspace.cleaning.write_text("not a list")
+    assert still_waiting(project.workspace, proposal).tolist() == [3, 4, 5]
+
+
 def test_a_wrong_word_is_one_sentence_with_near_ones_and_nothing_is_changed(project: Project) -> None:
     for words, said in (
         (("3", "unlike the res"), "'unlike the res' is neither .*; did you mean 'unlike the rest'?"),
@@ -63,14 +74,16 @@ def test_a_wrong_word_is_one_sentence_with_near_ones_and_nothing_is_changed(proj
 
 
 def test_folds_and_runs_that_no_longer_fit_are_named_with_the_way_back(tmp_path: Path) -> None:
-    run = tiny.train(tmp_path, "schedule.epochs=1", stress="none")
-    project = tiny.project(tmp_path)
-    before = project.workspace.cleaning.read_text()
-    project.workspace.cleaning.write_text(before + "3,drop?,,unlike the rest: 9.1,0.5\n")
+    project = tiny.prepare(tmp_path)
+    labelled = project.labelled()
+    run = Run(project.workspace.train / "first", labelled)
+    run.folder.mkdir(parents=True)
+    tiny.leave_run(run, tiny.FIRST, np.full((len(labelled.images), 3), 1 / 3))
+    project.workspace.cleaning.write_text(LIST.partition("\n")[0] + "\n3,drop?,,unlike the rest: 9.1,0.5\n")
     done = project.accept(3)
     (warned,) = (part.text for part in done.told() if isinstance(part, Warned))
     assert run.name in warned and "have to be made again" in warned and "move cleaning.csv.1 back" in warned
-    assert done.as_json()["orphaned_runs"] == [run.name] and done.next[0][0] == "compete folds"
+    assert done.as_json()["orphaned_runs"] == [run.name] and done.next[0][0] == "compete folds --again"
     assert not any(isinstance(part, Warned) for part in project.refuse(3).told())  # the folds were stale before
 
 

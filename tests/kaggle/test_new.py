@@ -40,7 +40,7 @@ def test_a_name_becomes_a_competition(home: Path, client: Downloads, capsys: pyt
 def test_in_python(home: Path, client: Downloads, tmp_path: Path) -> None:
     made = new_competition(home, tmp_path / "elsewhere", kaggle=NAME)
     assert not made.fault and len(list((tmp_path / "elsewhere").iterdir())) > 1
-    assert f"--data {tmp_path / 'elsewhere'}" in str(made.told()[-1])
+    assert f"--data {tmp_path / 'elsewhere'}" in made.next[0][0]
 
 
 def test_nothing_is_downloaded_for_a_folder_that_can_not_be_written(home: Path, client: Downloads) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import tiny
 from tests.tiny import prepare, train
 from toolkit.errors import UserError
 from toolkit.pages.html import Chart
@@ -46,7 +47,8 @@ def test_a_single_run_is_reported_and_what_is_missing_is_said(tmp_path: Path) ->
 def test_runs_on_other_folds_are_counted_and_not_shown(tmp_path: Path) -> None:
     prepare(tmp_path)
     run = train(tmp_path, QUICK, stress="none")
-    project = prepare(tmp_path, seed=1)
+    project = tiny.project(tmp_path, seed=1)
+    project.folds(3, again=True)
     write_json(project.workspace.search_summary, {"run": str(run.folder), "score": 0.5})
     with pytest.raises(UserError, match=r"no finished run to report on \(1 are on other data or folds\)"):
         write_report(project.labelled(), project.ledger)

@@ -22,10 +22,11 @@ def test_runs_are_laid_over_each_other(tmp_path: Path) -> None:
     prepare(tmp_path)
     first = train(tmp_path, "schedule.epochs=3", stress="none")
     second = train(tmp_path, "schedule.epochs=2", "seed=1", stress="none")
-    for fold in first.folds:
-        history = read_json(fold.history_path, kind=list)
-        write_json(fold.history_path, [epoch | {"validation_loss": 0.5} for epoch in history])
-        write_manifest(fold.folder, fold.manifest or {})
+    for run in (first, second):
+        for fold in run.folds:
+            more = {"score": 0.5} | ({"validation_loss": 0.5} if run == first else {})
+            write_json(fold.history_path, [epoch | more for epoch in read_json(fold.history_path, kind=list)])
+            write_manifest(fold.folder, fold.manifest or {})
     section = training_section([first, second])
     by_fold, score, loss, rate = curves(section)
     assert [one.name for one in by_fold.series] == ["fold 0", "fold 1", "fold 2"]

@@ -52,7 +52,7 @@ def test_a_submission_is_built_checked_and_written_down(blend: Blend, ledger: Le
     *_, table, passed, score = made.told()
     assert isinstance(table, Table) and table.rows[0][1:] == ["18 of 18 labels, 0 ties", "all"]
     assert table.rows[1][2] == "not published" and str(passed).endswith(" kB) passed its check")
-    assert score == "out-of-fold accuracy: 0.6100 (0.5800 to 0.6400)"
+    assert score == "CV score (accuracy): 0.6100 (0.5800 to 0.6400)"
     assert list(made.as_json()) == ["submission", "clean", "stress", "matched", "holdout", "ledger"]
 
 
@@ -132,7 +132,7 @@ def test_that_no_sample_was_compared_and_what_is_strange_is_told(blend: Blend, l
     keep([blend.test_path])
     made = build(of(replace(tiny.competition, submission_suffix=".csv"), blend), ledger, tmp_path)
     said, doubt, *_ = made.told()
-    assert str(said).startswith(f"there is no {tmp_path}/sample_submission.csv, so the ids were not compared")
+    assert str(said).startswith(f"no sample_submission.csv in {tmp_path}: ids not checked against it")
     assert doubt == Warned("every prediction is 'green'")
 
 

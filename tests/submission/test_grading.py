@@ -66,7 +66,7 @@ def test_masks_are_scored_in_every_reading(tmp_path: Path) -> None:
     result = graded(tmp_path, mars)
     assert result.score == result.readings["strict"] == result.readings["keras"] == 1
     assert result.readings["kept"] < 0.9
-    assert result.told()[1].startswith("readings of what is not scored: strict 1.0000, ")
+    assert result.told()[1].startswith("mean IoU if unscored pixels are: ignored 1.0000, ")
 
 
 @pytest.mark.parametrize("text", ["0 1 2", "0 1 2 2 2"])

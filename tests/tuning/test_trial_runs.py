@@ -35,7 +35,7 @@ def test_a_finished_run_of_the_same_recipe_is_told_at_once(tmp_path: Path, monke
     monkeypatch.setattr("toolkit.training.cross_validation.fit_fold", None)
     heard = Heard()
     found = search(tmp_path, EPOCH, trials=1, repeats=0, progress=heard)
-    assert "trial 0 already trained" in str(heard)
+    assert "(t0) already trained" in str(heard)
     assert [path.stat().st_mtime_ns for path in run.weights] == before
     assert found.best[0].mean == run.score and runs(found) == [run]
 

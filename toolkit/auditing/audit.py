@@ -41,6 +41,7 @@ from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, best_run, current_runs
 from toolkit.store import Workspace, atomic, hash_file, read_json, write_json, write_text
 
+DONE = {"drop": "dropped", "group": "grouped", "drop?": "suggested to drop", "relabel?": "suggested to relabel"}
 LARGE = 0.2  # of the samples in one group: then the folds can't be even
 
 
@@ -129,7 +130,7 @@ class Audit(Outcome):
         if self.known:
             images = counted(self.known, "test image")
             yield f"the answers of {images} are known: `submit --known-answers` hands them in"
-        actions = ", ".join(f"{n} to {name}" for name, n in self.actions.items()) or "nothing to do"
+        actions = ", ".join(f"{DONE[name]} {n:,}" for name, n in self.actions.items()) or "nothing to do"
         yield f"{self.workspace.cleaning}: {actions} ({self.note})"
         yield f"{self.workspace.page}: what was found, as pictures"
 

@@ -80,7 +80,7 @@ class Findings:
         if self.label_errors.unshown:
             told.append(self.label_errors.unshown)
         elif self.label_errors.issue.any():
-            told.append(f"labels were held against {self.label_errors.judge}")
+            told.append(f"labels were compared with {self.label_errors.judge}")
         return told
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset
 from toolkit.data.groups import connect
+from toolkit.outcome import counted
 from toolkit.probabilities import chunks, probabilities
 from toolkit.runs import Run
 from toolkit.task import MISSING, UNKNOWN, Grades, Heads, Labels, Numbers, OverlappingMasks, Segmentation, Task
@@ -66,10 +67,10 @@ def find_label_errors(
     if run is not None:
         rows, judge = np.flatnonzero(run.labelled.inside), f"out-of-fold predictions of {run.name}"
     else:
-        rows, judge = distinct, "a first guess"
+        rows, judge = distinct, "a quick first model"
     task = competition.task
     if isinstance(task, OverlappingMasks):
-        return replace(errors, judge="nothing: overlapping masks are not held against predictions")
+        return replace(errors, judge="nothing: overlapping masks are not compared with predictions")
     if isinstance(task, Labels | Heads | Numbers):
         if run is None:
             return replace(errors, judge="nothing yet; run the audit again after a training")
@@ -85,7 +86,7 @@ def find_label_errors(
             errors.quality[part], errors.issue[part] = found
         return replace(errors, judge=judge)
     if len(task.classes) > ALL:
-        return replace(errors, judge=f"nothing: labels of more than {ALL:,} classes are not held against predictions")
+        return replace(errors, judge=f"nothing: labels of more than {ALL:,} classes are not compared with predictions")
     rows = rows[np.asarray(targets[rows]) != UNKNOWN]
     if run is not None:
         predicted = probabilities(run.oof[rows])
@@ -103,11 +104,11 @@ def find_label_errors(
     judge += f", which has {right:.0%} of the labels right"
     if run is not None:
         return replace(errors, judge=judge)
-    later = "run the audit again after a training, it is sharper then"
+    later = "run the audit again after a training for a better check"
     if right >= WORTH:
         return replace(errors, judge=f"{judge}; {later}")
     doubted = int((errors.issue & (1 - errors.quality >= CERTAINTY)).sum())
-    unshown = f"{doubted:,} labels are doubted by {judge}: too few for its doubts to be shown; {later}"
+    unshown = f"{counted(doubted, 'label')} doubted by {judge}: too few for its doubts to be shown; {later}"
     return replace(errors, judge=judge, issue=np.zeros(number, bool), unshown=unshown)
 
 

@@ -94,7 +94,7 @@ def picture_of_pairs(dataset: Dataset, pairs: list[Pair]) -> np.ndarray:
     """The pairs below each other, uint8 (h, w, 3)."""
     strips, called = [], dataset.called
     for pair in pairs:
-        verdict = "ONE ORIGIN" if pair.leak else "different"
+        verdict = "SAME SOURCE" if pair.leak else "different"
         first = f"fold {pair.fold}: {called[pair.validated]}"
         second = f"trained on: {called[pair.trained_on]}, {verdict}"
         strips.append(strip([(first, dataset.images[pair.validated]), (second, dataset.images[pair.trained_on])]))

@@ -160,7 +160,8 @@ def _classes(found: Found, pictures: Galleries) -> list[Block]:
 
 def _after_accepting(found: Found) -> str:
     """What accepting makes necessary, said before it is done."""
-    again = f"`{command(found.competition, found.workspace, 'folds')}`"
+    words = ("--again",) if found.runs else ()
+    again = f"`{command(found.competition, found.workspace, 'folds', *words)}`"
     if not found.runs:
         return f"Once you have accepted something, make the folds by the changed list: {again}."
     return (

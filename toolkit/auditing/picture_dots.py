@@ -15,7 +15,7 @@ from toolkit.data.targets import holds, in_words
 from toolkit.images.rows import ImageRows
 from toolkit.outcome import counted
 from toolkit.pages.html import Dots, Grouping
-from toolkit.pages.pictures import COLOURS, HUES, ORANGE, PURPLE, SKY, VERMILION
+from toolkit.pages.pictures import COLOURS, ORANGE, PURPLE, SKY, VERMILION
 from toolkit.probabilities import chunks
 from toolkit.store import Workspace
 from toolkit.task import Classification, Grades, Heads, Labels, Numbers
@@ -24,7 +24,8 @@ SIDE = 48  # pixels of a thumbnail
 COLOURED = 12  # classes that have a colour of their own; of more, the largest
 FIFTHS = 5  # of numbers
 FOUND = ("nothing found", "of one origin with others", "a suggestion waits", "left out")
-FOUND_IN = (HUES[-2], SKY, ORANGE, VERMILION)  # their colours
+GREY = "#a6a6a6"
+FOUND_IN = (GREY, SKY, ORANGE, VERMILION, PURPLE)  # their colours, and that of test images
 TEST = "test images"
 
 
@@ -54,10 +55,9 @@ def _shown(number: int, of: int, noun: str) -> str:
 
 
 def _with_tests(name: str, names: Sequence[str], of: np.ndarray, tests: int, colours: Sequence[str] = ()) -> Grouping:
-    """Test images as one more group. colours: of the others; without any, those of classes."""
+    """Test images as one more group. colours: of all, theirs is the last; without any, those of classes."""
     if not tests:
-        return Grouping(name, names, of.tolist(), colours)
-    colours = [*colours, PURPLE] if colours else ()
+        return Grouping(name, names, of.tolist(), colours[: len(names)])
     return Grouping(name, [*names, TEST], [*of.tolist(), *[len(names)] * tests], colours)
 
 
@@ -67,7 +67,7 @@ def _colours_of(names: Sequence[str], competition: Competition) -> Sequence[str]
     if not (task.masks and task.exclusive) or not set(names) <= set(task.classes):
         return ()
     places = [task.classes.index(name) for name in names]
-    return ["rgb({}, {}, {})".format(*COLOURS[at]) if at else "white" for at in places]
+    return [*("rgb({}, {}, {})".format(*COLOURS[at]) if at else "white" for at in places), GREY]
 
 
 def _found(ids: np.ndarray, proposal: pd.DataFrame) -> np.ndarray:

@@ -96,10 +96,10 @@ def on_a_plane(vectors: np.ndarray) -> np.ndarray:
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
+    if (vectors == vectors[:1]).all():
+        return np.zeros((len(vectors), 2), np.float32)
     parts = min(PARTS, len(vectors) - 1, vectors.shape[1])
     reduced = PCA(parts, random_state=0).fit_transform(vectors.astype(np.float32))
-    if not reduced.std():
-        return np.zeros((len(vectors), 2), np.float32)
     near = min(NEIGHBOURS, (len(vectors) - 1) / 3)
     points = TSNE(perplexity=near, init="pca", random_state=0, max_iter=500).fit_transform(reduced)
     return np.asarray(points, np.float32)

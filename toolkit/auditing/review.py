@@ -54,7 +54,8 @@ class Review(Outcome):
 
     @property
     def next(self) -> Sequence[tuple[str, str]]:
-        return (("compete folds", "makes the folds by the changed list"),) if self.obeyed_differs else ()
+        folds = "compete folds --again" if self.orphaned else "compete folds"
+        return ((folds, "makes the folds by the changed list"),) if self.obeyed_differs else ()
 
     def as_json(self) -> dict[str, Any]:
         parts = {"accepted": self.accepted, "refused": self.refused}

@@ -99,11 +99,11 @@ def find_adaptation(
 def words(shares: Mapping[str, float], worth: Mapping[str, Any], metric: str) -> str:
     """What came of it, in a sentence."""
     gain = f"{number(worth['gain'], '+')} ({number(worth['gain_low'], '+')} to {number(worth['gain_high'], '+')})"
-    of = f"on {worth['samples']:,} validation images, {worth['worn']:,} of them worn, a fold's together: {metric} "
+    of = f"on {worth['samples']:,} validation images, {worth['worn']:,} corrupted, a fold's together: {metric} "
     told = f"{of}{number(worth['plain'])} without, {number(worth['score'])} with, a gain of {gain}"
     if worth["unworn"] is not None:
         before, after = worth["unworn"]
-        told += f"; on the unworn ones {number(before)} and {number(after)}"
+        told += f"; on the others {number(before)} and {number(after)}"
     if not shares:
         why = "no share gains by all folds together" if worth["gain"] > 0 else "that gains nothing"
         return f"not adapted to the test images, as {why}: {told}"

@@ -14,6 +14,7 @@ from toolkit.checked import arrays, checked
 from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import Decisions
 from toolkit.errors import UserError
+from toolkit.events import NAMES
 from toolkit.networks.tta import IDENTITY
 from toolkit.outcome import MENDED, Table, Warned, counted, interval, mended, number
 from toolkit.predictions import Predictions
@@ -24,7 +25,7 @@ from toolkit.store import Workspace, hash_json, read_json, whole_manifest, write
 from toolkit.unseen_choices import UnseenChoice, unseen_choices
 
 CHOSEN = "chosen.json"  # beside the blends: which of them the submission follows
-FURTHER = {"stress": "stress score", "matched": "test-matched score"}
+FURTHER = {kind: f"{NAMES[kind]} score" for kind in ("stress", "matched")}
 
 
 class Blend(Predictions):
@@ -187,28 +188,30 @@ class Blend(Predictions):
         name, metric = self.labelled.competition.name, metrics["metric"]
         told: list[str | Warned | Table] = [self._shares_told(described["runs"], metrics), *self._lacking(metrics)]
         if len(metrics["blenders"]) > 1:
-            columns = ["blender", "cross-fitted", "in sample", "optimism", ""]
+            columns = ["method", "cross-fitted", "in sample", "selection bias", ""]
             rows = [self._row(one) for one in metrics["blenders"]]
-            told.append(Table(f"{name}: from the simplest to the most complex", columns, rows))
+            told.append(Table(f"{name}: blending methods, simplest first", columns, rows))
         methods = [part["method"] for part in described["folds"]]
         if set(methods) != {self.name}:
-            told.append(f"chosen without each fold in turn: {', '.join(methods)}; so the choice is not a sure one")
+            told.append(
+                f"leaving out one fold at a time picks {', '.join(methods)}: the choice of the method is unstable"
+            )
         if metrics.get("gave_way"):
             told.append(gave_way(metrics["gave_way"]))
         small = metrics["clean"].get("resized")
         chosen_at = f"at the task's size, at which runs are blended, {number(small['score'])}; " if small else ""
-        included = "as was asked for" if self.asked else "the choice of the blender included"
+        included = "as was asked for" if self.asked else "including the choice of the method"
         told.append(
-            f"{self.name}: {metric} {number(metrics['clean']['score'])} cross-fitted, {included}; {chosen_at}"
-            f"in sample {number(metrics['naive'])}, which is {number(metrics['optimism'], '+')} of optimism"
+            f"{self.name}: CV score ({metric}) {number(metrics['clean']['score'])} cross-fitted, {included}; "
+            f"{chosen_at}in sample {number(metrics['naive'])}: a selection bias of {number(metrics['optimism'], '+')}"
         )
         told += [f"{MENDED}: {text}" for text in mended(metrics["clean"])]
         if metrics.get("adapted"):
             told.append(adapted_words(self.adapted, metrics["adapted"], metric))
         if len(self.runs) > 1 and self.name != "single":
             told.append(
-                f"the best single run, chosen in the same way: {number(metrics['single'])}; the gain of "
-                f"{number(metrics['gain'], '+')} is real with probability {metrics['gain_is_real']:.2f}"
+                f"gain over the best single run, chosen in the same way ({number(metrics['single'])}): "
+                f"{number(metrics['gain'], '+')}, above 0 with probability {metrics['gain_is_real']:.2f}"
             )
         return [*told, *map(Warned, [*(one.sentence for one in self.unseen), *([self.doubt] if self.doubt else [])])]
 
@@ -226,12 +229,12 @@ class Blend(Predictions):
             ]
             for name, one in [*of_runs.items(), (self.name, metrics)]
         ]
-        columns = ["run", "share", f"out-of-fold {metrics['metric']}", *further]
+        columns = ["run", "share", "CV", *(NAMES[kind] for kind in further)]
         columns += ["chosen among"] if chosen else []
-        return Table(f"{self.labelled.competition.name}: blend", columns, rows, total=True)
+        return Table(f"{self.labelled.competition.name}: blend, {metrics['metric']}", columns, rows, total=True)
 
     def _lacking(self, metrics: dict[str, Any]) -> list[str]:
-        """What the stress and test-matched score leave out of the blend, or why they are missing."""
+        """What the stress and test-like score leave out of the blend, or why they are missing."""
         told, missing = [], {}
         used = [self.run(name) for name in runs_used(self.described)]
         for kind, name in FURTHER.items():
@@ -251,7 +254,7 @@ class Blend(Predictions):
     def _row(self, one: dict[str, Any]) -> list[str]:
         taken = "asked for" if self.asked else "chosen"
         note = taken if one["name"] == self.name else "within noise of the best" if one["within"] else ""
-        note = note if one["eligible"] else "the server can't do it"
+        note = note if one["eligible"] else "not possible in a code submission"
         optimism = self.labelled.competition.metric.sign * (one["naive"] - one["score"])
         return [one["name"], number(one["score"]), number(one["naive"]), number(optimism, "+"), note]
 

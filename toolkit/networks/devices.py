@@ -7,12 +7,19 @@ import torch
 
 from toolkit.errors import UserError
 
+CLUSTER = "cluster"  # begins the name of a place that is no device of this machine
+
 # read with a GPU's first product of matrices: without it cuBLAS may sum in another order each time
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one; of several (`cuda:0,cuda:1`), the first. UserError if one isn't there."""
+    """`auto` is the GPU where there is one; of several (`cuda:0,cuda:1`), the first. UserError if one isn't there.
+
+    Of a cluster it is what this machine does its own part on, such as scores.
+    """
+    if name.startswith(CLUSTER):
+        return _resolve("cpu" if name.endswith("cpu") else "auto")
     first, *_ = [_resolve(one) for one in re.split("[,+]", name)]
     return first
 

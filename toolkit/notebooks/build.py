@@ -47,7 +47,7 @@ class Notebook(Outcome):
         return [
             *built,
             f"{self.path} ({in_bytes(int(self.line['bytes']))}): notebook and data set passed their trial",
-            f"out-of-fold {metric}: {interval(self.scores['clean'])}",
+            f"CV score ({metric}): {interval(self.scores['clean'])}",
             *(holdout_words(holdout, metric) if holdout else []),
             "--notebook --upload hands it in; or attach dataset/ to a notebook with kernel/script.py by hand",
         ]

@@ -323,7 +323,8 @@ def _columns(gallery: Gallery) -> tuple[int, str]:
     widths = [_width(figure) for figure in gallery.figures] or [NARROW]
     if max(widths) > 1.4 * min(widths):
         return max(widths), "uneven"
-    return min(max(widths), WIDE), "even narrow" if max(widths) <= 1.5 * NARROW else "even"
+    small = max(widths) <= 2.5 * NARROW and not any(figure.layers for figure in gallery.figures)
+    return min(max(widths), WIDE), "even narrow" if small else "even"
 
 
 def _width(figure: Figure) -> int:

@@ -184,17 +184,14 @@
 
   // Boxes below pictures that write a command
   const addChoice = (box) => {
-    const lines = box.dataset.command.split("\n").map((command) => {
-      const code = make("code");
-      return { command, code, line: make("p", { className: "chosen", hidden: true }, code, " ", copyButton(code)) };
-    });
-    box.after(...lines.map(({ line }) => line));
+    const lines = box.dataset.command.split("\n").map((command) => ({ command, code: make("code") }));
+    const texts = lines.map(({ code }) => make("div", {}, code, " ", copyButton(code)));
+    const chosen = make("div", { className: "chosen", hidden: true }, ...texts);
+    box.after(chosen);
     box.addEventListener("change", () => {
       const values = all(".choice input:checked", box).map((one) => one.value);
-      for (const { command, code, line } of lines) {
-        line.hidden = !values.length;
-        code.textContent = [command, ...values].join(" ");
-      }
+      chosen.hidden = !values.length;
+      for (const { command, code } of lines) code.textContent = [command, ...values].join(" ");
     });
   };
 

@@ -18,6 +18,7 @@ from toolkit.training.cross_validation import begin, prepare, run_of, stress_fac
 from toolkit.training.epoch_log import EpochLog
 from toolkit.training.fold import Stop, StoppedError
 from toolkit.training.freezing import frozen_epochs
+from toolkit.training.workers import perform
 
 PROBED = 10.0  # seconds of epochs that show the speed,
 PROBE = 0.1  # or this share of all epochs: the first of them warms up and isn't counted
@@ -69,7 +70,8 @@ def _begun(
 
     showing = progress.training(1, recipe.schedule.epochs)
     with alone(claim_of(run, fold), waiting_for(run, progress)), suppress(StoppedError), showing as watch:
-        progress.say(train_fold(job, lambda _, *news: watch(0, *news), EpochLog(run, progress), stop=enough))
+        log = EpochLog(run, progress)
+        progress.say(perform(train_fold, job, lambda _, *news: watch(0, *news), log, enough))
     return seen
 
 

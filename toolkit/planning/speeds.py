@@ -6,7 +6,7 @@ from dataclasses import replace
 from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
-from toolkit.networks.devices import resolve_device
+from toolkit.networks.devices import CLUSTER, resolve_device
 from toolkit.networks.outputs import build_network
 from toolkit.networks.speed import COMPILE_FROM
 from toolkit.progress import SILENT, Progress
@@ -39,7 +39,7 @@ def measured(
         return run_cost(labelled, shown, stress, device, progress, WORTH / 2 * rest)
 
     on_cpu = resolve_device(device).type == "cpu"
-    if recipe.precision != "auto" or budget > SHORT or not on_cpu:
+    if recipe.precision != "auto" or budget > SHORT or not on_cpu or device.startswith(CLUSTER):
         return recipe, cost(recipe)
     plain = replace(recipe, precision="float32")
     known = cost(plain)

@@ -13,6 +13,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.outcome import are, counted
 from toolkit.recipe import Recipe
 from toolkit.reporting.commands import compete, is_practice, train_command
+from toolkit.reporting.forecast import NEEDED
 from toolkit.reporting.weaknesses import Weakness, allowed, legal, still_rising, weakest_class, weakest_family
 from toolkit.runs import Boosted, Run, current_runs, without_handicap
 from toolkit.store import read_json, read_manifest
@@ -138,8 +139,6 @@ def unblended(known: Known) -> Step | None:
 
 def unscored(known: Known) -> Step | None:
     """A submission that is built, and whose score nobody recorded; or none, where there is a blend."""
-    from toolkit.reporting.forecast import NEEDED  # which imports scipy
-
     labelled, lines = known.labelled, known.lines
     if not lines:
         text = "The blend is not made a submission yet."

@@ -19,9 +19,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import logsumexp, ndtr, softmax
-from scipy.stats import permutation_test
 
 from toolkit.errors import UserError
 from toolkit.metrics.metric import Metric
@@ -155,12 +152,17 @@ class Normals:
     sd: np.ndarray
 
     def log_density(self, value: float) -> float:
+        from scipy.special import logsumexp  # not before: who only reads of runs waits for no scipy
+
         z = (value - self.mean) / self.sd
         with np.errstate(divide="ignore"):  # a weight of 0
             parts = np.log(self.weight) - z**2 / 2 - np.log(self.sd)
         return float(logsumexp(parts) - np.log(2 * np.pi) / 2)
 
     def quantile(self, share: float) -> float:
+        from scipy.optimize import brentq
+        from scipy.special import ndtr
+
         mean, reach = float(self.weight @ self.mean), 20 * float(self.sd.max()) + float(np.ptp(self.mean))
 
         def beyond(value: float) -> float:
@@ -205,6 +207,8 @@ class Fit:
 def fit(local: np.ndarray, board: np.ndarray, slope: float = SLOPE, noise: float = NOISE, span: Span = SHARES) -> Fit:
     """The model fitted to local scores (n,) and what the leaderboard said (n,), n >= 1; slope, noise: their priors."""
     # a leaderboard that shows its scores on another scale is not cut off
+    from scipy.special import softmax
+
     bounds, unit = (min(span.low, float(board.min())), max(span.high, float(board.max()))), span.unit(board)
     local, board = local / unit, board / unit
     centre = float(local.mean())
@@ -244,6 +248,8 @@ def weights(densities: np.ndarray) -> np.ndarray:
     Pseudo-BMA+ (Yao et al., "Using Stacking to Average Bayesian Predictive Distributions", 2018): which submissions
     there are is chance as well, so the weights are a mean over random shares of them, and with few stay near equal.
     """
+    from scipy.special import softmax
+
     shares = np.random.default_rng(0).dirichlet(np.ones(len(densities)), DRAWS)
     return np.asarray(softmax(len(densities) * shares @ densities, axis=1).mean(0))
 
@@ -316,6 +322,8 @@ def permutation_p_value(differences: np.ndarray) -> float:
 
     Three pairs can't go below 0.25, five not below 0.06.
     """
+    from scipy.stats import permutation_test
+
     found = permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=FLIPS, rng=0)
     return float(found.pvalue)
 

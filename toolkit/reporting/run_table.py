@@ -21,6 +21,7 @@ AS_USUAL = {
     "table": asdict(recipes.Table()),
 }  # left out where they are
 FIRST = ("optimizer.lr", "model.name", "schedule.epochs", "optimizer.name", "batch_size")  # of what is changed
+UNCOUNTED = ("name", "chosen")  # fields that say nothing of a training
 DIFFERENCES = 12  # fields of a recipe that are named
 SCORES = CALLED | {"holdout": "held out"}  # heads of columns
 
@@ -111,7 +112,7 @@ def differences(recipe: Mapping[str, Any], best: Mapping[str, Any]) -> str:
     does what only the best one says. The learning rate comes first, fields of one group stand together.
     """
     mine, theirs = _flat(recipe), _flat(best)
-    changed = [name for name in mine if name != "name" and mine[name] != theirs.get(name)]
+    changed = [name for name in mine if name.partition(".")[0] not in UNCOUNTED and mine[name] != theirs.get(name)]
     changed.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     groups: dict[str, list[str]] = {}
     for name in changed[:DIFFERENCES]:
@@ -125,9 +126,14 @@ def differences(recipe: Mapping[str, Any], best: Mapping[str, Any]) -> str:
 def _together(group: str, names: Sequence[str], values: Mapping[str, Any]) -> str:
     """Fields of one group: `optimizer.lr=0.003`, or `augment: rotate=5, scale=0.1`."""
     if not group or len(names) == 1:
-        return ", ".join(f"{name}={text_of(values[name])}" for name in names)
-    parts = [f"{name.rpartition('.')[2]}={text_of(values[name])}" for name in names]
+        return ", ".join(f"{name}={_short(values[name])}" for name in names)
+    parts = [f"{name.rpartition('.')[2]}={_short(values[name])}" for name in names]
     return f"{group}: {', '.join(parts)}"
+
+
+def _short(value: Any) -> str:
+    """As on the command line, numbers in four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else text_of(value)
 
 
 def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:

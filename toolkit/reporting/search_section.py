@@ -23,6 +23,7 @@ from toolkit.store import read_json
 
 ENOUGH = 5  # finished trials, below which nothing is drawn
 PARAMETERS = 6  # that are drawn, the learning rate and then the important ones first
+FEWEST = 3  # trials that have a parameter which is drawn
 RATE = "optimizer.lr"
 WIDE = 50.0  # largest over smallest value, from which on an axis is logarithmic
 STUDIES = {"sqlite": "study.db", "journal": "study.log"}  # as `tuning.storage` names them
@@ -146,12 +147,12 @@ def _trials(labelled: Labelled, summary: Mapping[str, Any]) -> list[Tried]:
 
 def _parameters(trials: Sequence[Tried], importances: Mapping[str, float]) -> list[str]:
     """Those that several values were tried of: the learning rate, then by importance."""
-    tried: dict[str, set[Any]] = {}
+    tried: dict[str, list[Any]] = {}
     for one in trials:
         for name, value in one.params.items():
-            tried.setdefault(name, set()).add(value)
-    names = [name for name, values in tried.items() if len(values) > 1]
-    names.sort(key=lambda name: (not name.startswith(RATE), -importances.get(name, 0.0), -len(tried[name])))
+            tried.setdefault(name, []).append(value)
+    names = [name for name, values in tried.items() if len(values) >= FEWEST and len(set(values)) > 1]
+    names.sort(key=lambda name: (not name.startswith(RATE), -importances.get(name, 0.0), -len(set(tried[name]))))
     return names[:PARAMETERS]
 
 

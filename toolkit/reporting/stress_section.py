@@ -76,7 +76,7 @@ def _families(run: Run, found: CorruptedScores, clean: Mapping[str, Any]) -> Tab
             Interval(one.low, one.score, one.high, least, most),
             number(one.score - clean["score"], "+"),
             f"{one.images:,}",
-            "yes" if one.name in trained else "no",
+            "-" if one.name == "mixture" else "yes" if one.name in trained else "no",
         ]
         for one in scores
     ]

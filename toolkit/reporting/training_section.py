@@ -51,7 +51,9 @@ def _curves(runs: Sequence[Run], best: Run) -> list[Block]:
     metric = best.labelled.competition.metric.name
     found = [_by_fold(best, metric)] if len(best.history) > 1 else []
     found.append(_of_runs(f"Validation {metric}", metric, {"score": False}, runs))
-    found.append(_of_runs("Loss, dashed: validation", "loss", {"loss": False, "validation_loss": True}, runs))
+    measured = any(epoch.get("validation_loss") is not None for run in runs for fold in run.history for epoch in fold)
+    keys = {"loss": False} | ({"validation_loss": True} if measured else {})
+    found.append(_of_runs("Loss, dashed: validation" if measured else "Training loss", "loss", keys, runs))
     found.append(_of_runs("Learning rate", "learning rate", {"lr": False}, runs))
     return [one for one in found if one.series]
 

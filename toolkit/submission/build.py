@@ -68,7 +68,7 @@ class Submission(Outcome):
         return [
             *told,
             f"{self.path} ({_size(self.path.stat().st_size)}) passed its check",
-            f"out-of-fold {metric}: {interval(self.scores['clean'])}{self.beside}",
+            f"CV score ({metric}): {interval(self.scores['clean'])}{self.beside}",
             *(f"{MENDED}: {text}" for text in mended(self.scores["clean"])),
             *(holdout_words(holdout, metric) if holdout else []),
             *([adapted_words(self.adapted, self.scores["adapted"], metric)] if self.adapted else []),

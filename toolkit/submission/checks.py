@@ -151,8 +151,7 @@ def check_submission(
             found, margins = competition.read_submission(path, prediction.read_with, prediction.ids), None
         _check_sample(competition, raw, prediction.ids)
         if not compared(competition, path, raw):
-            text = f"there is no {raw / USUAL}, so the ids were not compared with the organisers'; --data says where"
-            remarks.append(text)
+            remarks.append(f"no {USUAL} in {raw}: ids not checked against it")
     answer = prediction.answer
     if fault := misfit(found, answer):
         raise UserError(f"the submission {fault}")

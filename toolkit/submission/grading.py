@@ -22,6 +22,9 @@ from toolkit.scoring.bootstrap import score_interval
 from toolkit.store import Workspace
 from toolkit.task import IGNORED, Grades, Labels, Numbers, OverlappingMasks, Task
 
+# of mean IoU where the prediction isn't scored, as people read them
+READINGS = {"strict": "ignored", "keras": "as in Keras", "kept": "kept as errors"}
+
 
 @dataclass(frozen=True, repr=False)
 class Grade(Outcome):
@@ -42,8 +45,8 @@ class Grade(Outcome):
         score = f"{number(self.score)} ({number(self.low)} to {number(self.high)})"
         told = [f"{self.submission}: {self.metric} {score} on {self.samples:,} test samples"]
         if self.readings:
-            text = ", ".join(f"{name} {value:.4f}" for name, value in self.readings.items())
-            told.append(f"readings of what is not scored: {text}")
+            text = ", ".join(f"{READINGS.get(name, name)} {value:.4f}" for name, value in self.readings.items())
+            told.append(f"{self.metric} if unscored pixels are: {text}")
         return told
 
     @property

@@ -12,11 +12,12 @@ import torch
 from toolkit.data.image_sets import images_each, part_of
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import image_shape
+from toolkit.events import Tell
 from toolkit.images.rows import ImageRows
 from toolkit.networks.contention import quietest
 from toolkit.networks.growth import LEAST, pixels
 from toolkit.networks.predict import BATCH, batches, predict
-from toolkit.progress import SILENT, Progress
+from toolkit.progress import SILENT, Progress, Watch
 from toolkit.recipe import Recipe, Schedule
 from toolkit.scoring.matched_to_test import MOST
 from toolkit.scoring.stress import suite_seconds
@@ -27,7 +28,7 @@ from toolkit.training.freezing import frozen_epochs
 from toolkit.training.frozen_features import draws
 from toolkit.training.jobs import FoldJob
 from toolkit.training.loop import REFRESH, Training
-from toolkit.training.workers import turns
+from toolkit.training.workers import perform, turns
 
 TRIED = 512  # images that code is run on before it is handed in, and where practice data are graded
 LONG = 2.0  # seconds of steps, two at least, that are enough to know how long one takes
@@ -127,6 +128,16 @@ def measure_speed(job: FoldJob, steps: int = 8) -> Speed:
     return Speed(whole, (time.monotonic() - begun) / len(images), head)
 
 
+def speed_of(job: FoldJob) -> Speed:
+    """As it is measured where the job's device is."""
+    found: Speed = perform(_measured, job, lambda fold, epoch, news: None)
+    return found
+
+
+def _measured(job: FoldJob, watch: Watch, tell: Tell) -> Speed:
+    return measure_speed(job)
+
+
 def _some(images: ImageRows, rows: np.ndarray) -> np.ndarray:
     """As many of the rows as have BATCH images, one at least."""
     each = images_each(images)
@@ -167,7 +178,7 @@ def run_cost(
     whole = image_shape(recipe.images, labelled.competition.task)[:2]
     _, jobs = prepare(labelled, recipe, device, progress)
     with progress.phase(f"how fast {recipe.name} is here"):
-        speed = quietest(lambda: measure_speed(jobs[0]), within)
+        speed = quietest(lambda: speed_of(jobs[0]), within)
     image = speed.image
     predicted = len(labelled.test_images) + int(labelled.held_out.sum())  # by all networks
     cost = training_cost(jobs, speed, predicted, whole)
@@ -205,5 +216,5 @@ def trial_epochs(
     _, jobs = prepare(labelled, recipe, device, progress)
     whole = image_shape(recipe.images, labelled.competition.task)[:2]
     with progress.phase(f"how fast {recipe.name} is here"):
-        cost = training_cost(jobs, quietest(lambda: measure_speed(jobs[0])), 0, whole)
+        cost = training_cost(jobs, quietest(lambda: speed_of(jobs[0])), 0, whole)
     return cost.epochs_within(seconds), cost

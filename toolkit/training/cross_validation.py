@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from toolkit.claims import alone
+from toolkit.cluster.place import cluster
 from toolkit.competition_code import tell_of_code
 from toolkit.data.image_sets import images_each, shown
 from toolkit.data.labelled import Labelled
@@ -20,9 +21,9 @@ from toolkit.data.preview import find_preview
 from toolkit.data.sizes import decoded
 from toolkit.errors import UserError
 from toolkit.events import Tell, scores_of, unheard
-from toolkit.networks.devices import resolve_device
+from toolkit.networks.devices import CLUSTER, resolve_device
 from toolkit.networks.pretrained import files_of
-from toolkit.networks.speed import Settings, fastest, give_back_memory
+from toolkit.networks.speed import UNMEASURED, Settings, fastest, give_back_memory
 from toolkit.outcome import MENDED, counted, duration, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
@@ -178,10 +179,17 @@ def prepare(
         remembered = workspace.root / "speed.json"
         seen = replace(recipe, batch_size=recipe.batch_size * recipe.sets.drawn)  # images, not sets
         with progress.phase("measuring what is fastest here"):
-            settings = fastest(labelled.competition, seen, resolve_device(device), remembered, steps)
+            settings = _fastest(run, seen, device, images, remembered, steps)
     jobs = [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
     _check_sizes(jobs, labelled)
     return run, jobs
+
+
+def _fastest(run: Run, recipe: Recipe, device: str, images: Path | None, remembered: Path, steps: int) -> Settings:
+    """Here, or as a machine of the cluster measures it."""
+    if device.startswith(CLUSTER):
+        return cluster().settings(_job(run, recipe, 0, UNMEASURED, device, images), steps)
+    return fastest(run.labelled.competition, recipe, resolve_device(device), remembered, steps)
 
 
 def _check_sizes(jobs: Sequence[FoldJob], labelled: Labelled) -> None:

@@ -1,7 +1,8 @@
 """The folds of a run side by side, each on a device of its own or over several.
 
 `cuda:0,cuda:1` trains two folds at a time; `cuda:0+cuda:1` trains one fold over both (see `distributed.py`). Every
-device has a process that takes one job after another. The processes end with this one, however it ends.
+device has a process that takes one job after another. The processes end with this one, however it ends. A cluster
+is a list of such places on other machines (see `toolkit/cluster`).
 """
 
 import shutil
@@ -24,14 +25,16 @@ from typing import Any, NoReturn
 
 import torch
 
+from toolkit.cluster.place import cluster
 from toolkit.errors import UserError
 from toolkit.events import Epoch, Tell, unheard
-from toolkit.networks.devices import resolve_device
+from toolkit.networks.devices import CLUSTER, resolve_device
 from toolkit.progress import Watch
 from toolkit.training import distributed
 from toolkit.training.jobs import FoldJob
 
-Work = Callable[[FoldJob, Watch, Tell], Any]  # named at the top of a module, so that another process finds it
+Stop = Callable[[Sequence[dict[str, Any]]], bool]
+Work = Callable[..., Any]  # of a FoldJob, a Watch and a Tell, named at the top of a module: other processes find it
 PATIENCE = 10.0  # seconds for a process to end when it is told to
 NEWS, EPOCH, DONE, REFUSED, FAILED = range(5)  # what a process tells
 
@@ -39,6 +42,8 @@ NEWS, EPOCH, DONE, REFUSED, FAILED = range(5)  # what a process tells
 def places(device: str) -> list[list[str]]:
     """`a,b+c` as [[a], [b, c]]: folds that are trained at once, each over these devices. UserError if it can't be."""
     resolve_device(device)
+    if device.startswith(CLUSTER):
+        return [[f"{device}:{place}"] for place in range(cluster().places)]
     names = [place.split("+") for place in device.split(",")]
     found = [["cuda:0" if name == "cuda" else name for name in place] for place in names]  # the first GPU
     for place in found:
@@ -73,6 +78,9 @@ def each(
     its share of the time that is left when it begins. The first job that fails ends all others; UserError is raised
     as it was, or says which process died.
     """
+    if device.startswith(CLUSTER):
+        cluster().each(work, jobs, watch, finished, deadline, tell)
+        return
     found, waiting = places(device), list(jobs)
 
     def next_job() -> FoldJob:
@@ -110,6 +118,24 @@ def each(
         for team in teams:
             team.end()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def perform(
+    work: Work,
+    job: FoldJob,
+    watch: Watch,
+    tell: Tell = unheard,
+    stop: Stop | None = None,
+    ended: threading.Event | None = None,
+) -> Any:
+    """`work(job, watch, tell)` where the job's device is: right here, or on a machine of the cluster.
+
+    stop: asked after every epoch by work that takes it; on a cluster the training goes on while it is asked.
+    ended: where it is set, what is done on a cluster ends with a KeyboardInterrupt.
+    """
+    if job.device.startswith(CLUSTER):
+        return cluster().run(work, job, watch, tell, stop, ended)
+    return work(job, watch, tell) if stop is None else work(job, watch, tell, stop=stop)
 
 
 class _Team:

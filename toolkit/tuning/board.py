@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ class Board:
         self.begun: dict[int, float] = {}
         self.stage, self.doing = "", ""  # such as `trial 2 of 4`, and `fold 1/3 epoch 4/12`
         self.trials: Sequence[FrozenTrial] = []
+        self.more: Callable[[], Sequence[str]] = tuple  # lines of what runs elsewhere
         self.varying: Set[str] = frozenset()
         self.shown = False
         self.pieces = 0.0  # folds that were trained here,
@@ -134,6 +135,7 @@ class Board:
         return rest + unfinished + self.folds * self.repeats * min(REPEATED, self.wanted or 0)
 
     def view(self) -> "RenderableType":
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
@@ -147,7 +149,7 @@ class Board:
             score = Text(scores(trial), style="bold green" if trial is best else "" if trial.values else "dim")
             told = state(trial, why=False, folds=self.folds)
             table.add_row(Text(name(trial)), score, Text(told), Text(short(trial, self.varying)))
-        return table
+        return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in self.more()))
 
 
 def name(trial: FrozenTrial) -> str:

@@ -13,7 +13,7 @@ from toolkit.store import write_json
 from toolkit.tuning.clock import MOST_RESERVE
 from toolkit.tuning.settings import FINALISTS, REPEATED
 from toolkit.tuning.study import Interrupted, begun_trials, place_of
-from toolkit.tuning.trial_runs import TrialContext, claim, judged, merge, objective_value, prepared, train_one
+from toolkit.tuning.trial_runs import TrialContext, claim, judged, merge, objective_value, prepared, train_all
 from toolkit.tuning.trials import seconds
 
 
@@ -88,8 +88,7 @@ def _finish(context: TrialContext, recipe: Recipe) -> tuple[Run, float] | None:
     context.board.doing = f"{run.name}: finishing"
     try:
         with claim(context, run, deadline):
-            for position, job in enumerate(jobs):
-                train_one(context, run, job, position, run.name, deadline)
+            train_all(context, run, jobs, run.name, deadline)
             decides = context.needs_run or recipe.schedule.average != "ema"
             if decides:
                 merge(context, recipe, context.needs_run)

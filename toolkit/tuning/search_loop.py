@@ -2,13 +2,18 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from threading import Event, Lock
 from typing import Any
 
+import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from toolkit.cluster.place import cluster
 from toolkit.data.labelled import COMPARABLE, Labelled
 from toolkit.errors import UserError
+from toolkit.networks.devices import CLUSTER
 from toolkit.outcome import counted, duration
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import to_dict
@@ -21,7 +26,7 @@ from toolkit.tuning.finals import finals, merge_all, missing_seconds
 from toolkit.tuning.samplers import make_sampler
 from toolkit.tuning.settings import UNPRUNED, SearchSettings
 from toolkit.tuning.storage import storage_faults
-from toolkit.tuning.study import ERROR, begun_trials, enqueue, in_turn, open_study, others_running, revive, work
+from toolkit.tuning.study import ERROR, Told, begun_trials, enqueue, in_turn, open_study, others_running, revive, work
 from toolkit.tuning.summary import Search, summarize
 from toolkit.tuning.trial_runs import POLL, TrialContext, evaluate
 from toolkit.tuning.trials import Rivals
@@ -62,18 +67,48 @@ def _search(labelled: Labelled, settings: SearchSettings, progress: Progress, cl
     with context.board.live():
         again = True
         while again:
-            work(
-                context.study,
-                labelled.workspace.search,
-                lambda trials: wanted(context, trials),
-                lambda trial: evaluate(context, trial),
-                ended,
-                progress=context.board.progress,
-            )
+            at_once(context, ended)
             again = wait_for_others(context)
         best = finals(context)
         left = merge_all(context, best)
     return summarize(context, best, left)
+
+
+def at_once(context: TrialContext, ended: Told) -> None:
+    """Trials while they are wanted, on a cluster as many at a time as there are places for a fold."""
+    if not context.settings.device.startswith(CLUSTER):
+        _work(context, ended)
+        return
+    machines, turn = cluster(), Lock()
+
+    def told(trial: FrozenTrial) -> None:
+        with turn:
+            ended(trial)
+
+    def worked(stopped: Event) -> None:
+        own, _ = make_sampler(
+            context.settings.sampler,
+            context.settings.expected_trials,
+            context.settings.seed,
+            len(context.rivals.objectives),
+        )  # which knows whose trial it draws
+        study = optuna.load_study(study_name=context.study.study_name, storage=context.study._storage, sampler=own)
+        _work(replace(context, study=study, stopped=stopped), told)
+
+    most = min(machines.places, context.settings.most_trials or machines.places)
+    context.board.more = machines.lines
+    machines.side_by_side([worked] * most)
+
+
+def _work(context: TrialContext, ended: Told) -> None:
+    work(
+        context.study,
+        context.labelled.workspace.search,
+        lambda trials: not context.stopped.is_set() and wanted(context, trials),
+        lambda trial: evaluate(context, trial),
+        ended,
+        progress=context.progress,
+    )
 
 
 def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: Progress) -> TrialContext:
@@ -102,7 +137,7 @@ def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: 
     most = min(expected, UNPRUNED) if settings.budget else expected
     first = [(params, {"recipe": made}) for made, params in queue[: max(1, most // HAND_MADE)]]
     enqueue(study, folder, first, progress)
-    told = f"search {name}: {settings.objective} on {labelled.folds} folds, drawn {words}"
+    told = f"search {name}: {settings.objective} on {labelled.folds} folds, sampled {words}"
     progress.say(told + (f"; at most {counted(epochs, 'epoch')} a trial" if epochs else ""))
     board = Board(study, labelled.folds, clock.deadline, progress, settings.most_trials, settings.repeats)
     return TrialContext(settings, study, Rivals(labelled, objectives), epochs, clock, board)

@@ -27,6 +27,8 @@ from toolkit.tuning.trial_runs import TrialContext
 from toolkit.tuning.trials import fold_order
 
 Told = str | Warned | Table
+# objectives as people read them
+SCORES = {"clean": "CV score", "stress": "stress score", "test-matched": "test-like score", "seconds": "seconds"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,7 +121,7 @@ class Search(Outcome):
             told.append(self._trials())
         if self.importances:
             shares = [[name, f"{share:.0%}"] for name, share in self.importances.items() if share >= 0.005]
-            told.append(Table("what decided", ["parameter", "importance"], shares))
+            told.append(Table("Parameter importance", ["parameter", "share"], shares))
         if self.pictures:
             told.append(f"{self.labelled.workspace.search}: {', '.join(path.name for path in self.pictures)}")
         if self.left:
@@ -142,7 +144,8 @@ class Search(Outcome):
             ended = "" if trial.values else f", {state(trial, why=False, folds=self.labelled.folds)}"
             shown = scores(trial) if trial.values else f"about {number(worth)}"
             rows.append([name(trial), f"{shown}{ended}", short(trial, varying(self.ranked))])
-        title = f"the best trials by {self.settings.objective} {self._metric}"
+        kinds = " and ".join(SCORES[one.name] for one in self.settings.objectives)
+        title = f"Best trials by {kinds} ({self._metric})"
         return Table(title, ["trial", "score", "recipe"], rows, text=True)
 
     def _winner(self) -> list[Told]:
@@ -152,14 +155,14 @@ class Search(Outcome):
             return [Warned(text), *([Warned(f"{path} is an earlier search's")] if path.exists() else [])]
         columns = ["", f"{self._metric}, as chosen", "with fresh seeds", "mean"]
         rows = [[f"t{final.place}", *_values(final)] for final in self.best]
-        told: list[Told] = [Table("the best, finished and repeated", columns, rows)]
-        run, objective = self.best[0].runs[0], self.settings.objectives[0].name
+        told: list[Told] = [Table("Finalists, trained on all folds and with other seeds", columns, rows)]
+        run, objective = self.best[0].runs[0], SCORES[self.settings.objectives[0].name]
         winner = f"winner: {run.name}{run.beside}"
         if self.choice is not None:
             one = self.choice
             told.append(
-                f"best {objective} {self._metric} of {one.candidates} whole trials {number(one.naive)}; chosen on "
-                f"the other folds {number(one.score)}, so the choice's optimism is {one.words}"
+                f"best {objective} of {one.candidates} whole trials {number(one.naive)}; chosen on the other folds "
+                f"{number(one.score)}, so the selection bias is {one.words}"
             )
             winner += f"; expect {number(one.score)} ({number(one.low)} to {number(one.high)})"
         elif self.score is not None:

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,13 @@ from optuna import TrialPruned
 from optuna.study import Study
 from optuna.trial import Trial
 
+from toolkit.cluster.place import cluster
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError, others_code
 from toolkit.events import scores_of
+from toolkit.networks.devices import CLUSTER
 from toolkit.outcome import duration
-from toolkit.progress import Watch
+from toolkit.progress import Flat, Progress, Watch
 from toolkit.recipe import Chosen, Recipe, override, with_epochs
 from toolkit.runs import Run
 from toolkit.scoring.selection import FoldTally, pooled_score
@@ -26,7 +29,7 @@ from toolkit.training.cross_validation import begin, prepare, train, train_fold
 from toolkit.training.epoch_log import EpochLog
 from toolkit.training.fold import StoppedError
 from toolkit.training.jobs import FoldJob
-from toolkit.training.workers import each
+from toolkit.training.workers import each, perform
 from toolkit.tuning.board import Board
 from toolkit.tuning.clock import Clock, passed
 from toolkit.tuning.settings import Objective, SearchSettings
@@ -40,7 +43,7 @@ History = Sequence[dict[str, Any]]  # the epochs so far
 
 @dataclass(frozen=True)
 class TrialContext:
-    """All that a trial needs. epochs: at most so many, where not all are frozen."""
+    """All that a trial needs. epochs: at most so many, where not all are frozen; stopped: others were told to end."""
 
     settings: SearchSettings
     study: Study
@@ -48,10 +51,17 @@ class TrialContext:
     epochs: int | None
     clock: Clock
     board: Board
+    stopped: Event = field(default_factory=Event)
 
     @property
     def labelled(self) -> Labelled:
         return self.rivals.labelled
+
+    @property
+    def progress(self) -> Progress:
+        """What hears of a trial; of several at once none opens a phase within another's."""
+        on_cluster = self.settings.device.startswith(CLUSTER)
+        return Flat(self.board.progress) if on_cluster else self.board.progress
 
     @property
     def folds(self) -> int:
@@ -114,7 +124,7 @@ def evaluate(context: TrialContext, trial: Trial) -> list[float]:
 
 def prepared(context: TrialContext, recipe: Recipe) -> tuple[Run, list[FoldJob]]:
     with context.clock.counting():  # it may decode images at a size, or measure the speed of a network, new here
-        return prepare(context.labelled, recipe, context.settings.device, context.board.progress)
+        return prepare(context.labelled, recipe, context.settings.device, context.progress)
 
 
 def _train_folds(
@@ -173,10 +183,25 @@ def train_one(
             begin(run, job)
         watch = context.board.watch(what, job.recipe.schedule.epochs, position)
         try:
-            _fit(job, watch, EpochLog(run, context.board.progress), stop)
+            _fit(job, watch, EpochLog(run, context.board.progress), stop, context.stopped)
         except StoppedError:
             raise ended[0] from None
         context.board.fold_ended()
+
+
+def train_all(context: TrialContext, run: Run, jobs: Sequence[FoldJob], what: str, until: float | None) -> None:
+    """The folds that aren't trained, as `train_one` each: on a cluster side by side, else one after the other."""
+
+    def trained(position: int, job: FoldJob, stopped: Event) -> None:
+        train_one(replace(context, stopped=stopped), run, job, position, what, until)
+
+    if context.settings.device.startswith(CLUSTER):
+        if not run.settings_path.exists():
+            begin(run, jobs[0])
+        cluster().side_by_side([partial(trained, position, job) for position, job in enumerate(jobs)])
+        return
+    for position, job in enumerate(jobs):
+        trained(position, job, context.stopped)
 
 
 def _reason_to_prune(context: TrialContext, trial: Trial, job: FoldJob, history: History) -> TrialPruned | None:
@@ -193,11 +218,11 @@ def _reason_to_prune(context: TrialContext, trial: Trial, job: FoldJob, history:
     return TrialPruned(f"after {len(history)} of {epochs} epochs: below the others at that point")
 
 
-def _fit(job: FoldJob, watch: Watch, log: EpochLog, stop: Callable[[History], bool]) -> None:
+def _fit(job: FoldJob, watch: Watch, log: EpochLog, stop: Callable[[History], bool], ended: Event) -> None:
     if "+" in job.device:  # processes of their own, which can't be asked to stop
         each(train_fold, [job], job.device, watch, lambda job, told: None, tell=log)
     else:
-        train_fold(job, watch, log, stop=stop)
+        perform(train_fold, job, watch, log, stop, ended)
     log.stored(job.fold)
 
 

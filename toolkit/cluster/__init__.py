@@ -1,0 +1,1 @@
+"""Folds on other machines, through Ray: what a fold needs is sent there once, what comes of it is written here."""
