@@ -14,8 +14,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-WIDTH, HEIGHT = 1100, 1480
-COLOURS = 200
+WIDTH, HEIGHT = 1200, 1720
+COLOURS = 256
 PLAIN = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 
 
@@ -38,7 +38,8 @@ def main() -> None:
     made.add_argument("--height", type=int, default=HEIGHT, metavar="PIXELS")
     options = made.parse_args()
     picture = Image.open(io.BytesIO(shot(options.report, WIDTH, options.height))).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(options.out, optimize=True)
+    # of the usual way rare colours, such as those of a legend, would be lost
+    picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(options.out, optimize=True)
     print(f"{options.out}: {options.out.stat().st_size / 1000:.0f} kB")
 
 

@@ -1,6 +1,7 @@
 """The real TensorBoard, W&B and MLflow hear of a training, and what they wrote is read back by their own readers."""
 
 import json
+import shutil
 import struct
 from collections.abc import Iterator
 from importlib import import_module
@@ -170,6 +171,8 @@ def test_trackers_are_checked_before_anything_is_trained(tmp_path: Path, monkeyp
 def test_a_search_logs_its_trials_and_their_scores(tmp_path: Path) -> None:
     tiny.prepare(tmp_path)
     project = tiny.project(tmp_path, log="tensorboard")
+    project.search(trials=1, repeats=0, stress="none", schedule__epochs=2)
+    shutil.rmtree(project.workspace.folder / "log")
     found = project.search(trials=1, repeats=0, stress="none", schedule__epochs=2)
     logs = project.workspace.folder / "log" / "tensorboard"
     assert found.run is not None and len(scalars(logs / found.run.name / "fold_1", "loss")) == 2

@@ -166,6 +166,8 @@ def train_one(
 ) -> None:
     """Train a fold unless it is; what: a trial or a final, as it is shown. Interrupted where the time is up."""
     if job.place.complete:
+        if context.board.progress.listeners:  # which may not have heard of it
+            EpochLog(run, context.board.progress).stored(job.fold)
         return
     ended: list[Exception] = []
 
