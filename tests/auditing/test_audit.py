@@ -36,7 +36,7 @@ def test_what_it_leaves_and_tells(competition: Competition, drawn: dict[str, Pat
     listed = pd.read_csv(found.workspace.cleaning)
     assert set(table.loc[table["intruder"], "index"]) <= set(listed.loc[listed["action"] == "drop", "index"])
     page = found.workspace.page.read_text()
-    assert page.count("data:image/jpeg;base64,") > 1 and "Repeated pictures and masks" in page and "://" not in page
+    assert page.count("data:image/webp;base64,") > 1 and "Repeated pictures and masks" in page and "://" not in page
     told = found.as_json()
     assert told["samples"] == len(table) and told["actions"] == listed["action"].value_counts().to_dict()
     assert told["groups"] == table["group"].nunique() and (told["shift_auc"] is None) == (not told["test_images"])
