@@ -19,7 +19,7 @@ test: .venv/installed
 	OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --dist worksteal
 
 # made anew when what is to be installed has changed
-.venv/installed: setup.cfg pyproject.toml constraints.txt
+.venv/installed: setup.cfg setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear .venv
 	.venv/bin/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@

@@ -14,6 +14,7 @@ import toolkit.__main__
 from tests.test_end_to_end import COMMANDS
 from tests.tiny import competition
 from toolkit.command_line import parse_duration, parser, run_command
+from toolkit.competition_folders import called
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table
 from toolkit.project import Project
@@ -24,6 +25,10 @@ LITERAL = "a [bold]path[/] with [/brackets], [1] and :smile:"
 class Numbers(Outcome):
     def told(self) -> list[str | Table]:
         return ["working", Table("numbers", ["name", "value"], [["a", "1"]])]
+
+    @property
+    def next(self) -> list[tuple[str, str]]:
+        return [("compete submit", "builds it")]
 
     def as_json(self) -> dict[str, Any]:
         return {"a": 1}
@@ -43,6 +48,17 @@ def test_a_command_that_ends_well_shows_its_outcome_and_no_json(capsys: pytest.C
     assert status() == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("working\n") and "{" not in printed.out and not printed.err
+
+
+def test_a_command_ends_with_the_next_one_to_copy_and_a_notebook_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    name = called(competition.folder)
+    assert status(None, "--practice") == 0
+    assert capsys.readouterr().out.endswith(f"Next:  compete submit {name} --practice   builds it\n")
+    assert status(UserError("it is gone; run `compete audit` again"), "--practice") == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed == f"error: it is gone; run `compete audit {name} --practice` again"
+    assert status(None, "--json") == 0
+    assert "Next" not in capsys.readouterr().err and "Next" not in Numbers()._repr_html_()
 
 
 def test_json_is_alone_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ def test_the_blend_is_shown_beside_its_runs_and_as_json(tmp_path: Path, capsys: 
     project = made_runs(tmp_path, {"a": 2, "b": 2, "c": 2, "d": 2}, biased=True)
     folder = str(tiny.competition.folder)
     assert command(tmp_path, folder) == 0
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
     for text in (
         "0.5000",
         "cross-fitted",
@@ -41,7 +41,7 @@ def test_the_blend_is_shown_beside_its_runs_and_as_json(tmp_path: Path, capsys: 
     assert made is not None and printed == made.as_json() and "matched" in printed
     assert printed["blend"] == str(made.folder) and printed["runs"] == [*"abcd"]
     assert printed["clean"] == made.metrics["clean"] and printed["gain"] == made.metrics["gain"]
-    assert "<caption>tiny: blend</caption>" in made._repr_html_()
+    assert "<caption>tiny: blend, accuracy</caption>" in made._repr_html_()
     assert command(tmp_path, folder, "--json", "--runs", "b", "d", "--max-models", "1", "--max-bytes", "7000") == 0
     assert json.loads(capsys.readouterr().out)["runs"] == ["b"]
 

@@ -97,6 +97,12 @@ def test_a_competition_is_found_by_name_here_before_beside_the_toolkit(
     assert open("mars").competition.folder == ROOT / "competitions" / "mars", "a folder without a competition is none"
 
 
+def test_nothing_is_trained_to_be_reported_on(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nothing to report yet: `compete run … --budget 3m` does all of it"):
+        project(tmp_path).report()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("command", ["audit", "folds", "train", "search", "ensemble", "submit", "report", "run"])
 def test_without_data_a_command_says_so_before_anything_heavy_is_imported(command: str, tmp_path: Path) -> None:
     script = (

@@ -37,7 +37,9 @@ def test_a_submission_is_built_shown_scored_and_built_again(folder: Path, capsys
     assert call(folder, capsys, "--reproduce", name)["identical"]
     assert call(folder, capsys, "--score", "0.71") == {"id": name, "public": 0.71}
     assert call(folder, capsys, "--score", "0.64", "--private", "--id", name) == {"id": name, "private": 0.64}
-    assert call(folder, capsys, "--private", "0.63") == {"id": name, "private": 0.63}
+    corrected = {"id": name, "private": 0.63, "before": {"private": "0.64"}}
+    assert call(folder, capsys, "--private", "0.63") == corrected
+    assert call(folder, capsys, "--forget", name)["id"] == call(folder, capsys, "--remember", name)["id"] == name
     assert "--private needs a score" in call(folder, capsys, "--private", status=1)
     (line,) = call(folder, capsys, "--show")["ledger"]
     assert (line["public"], line["private"]) == ("0.71", "0.63")

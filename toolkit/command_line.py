@@ -151,7 +151,7 @@ def run_command(
                 return outcome
             screen.show(outcome)
         except UserError as error:
-            raise UserError(completed(str(error), project)) from error
+            raise type(error)(completed(str(error), project)) from error
         if not options.json:
             ends.append((project, [*outcome.next, *(project.next_steps() if advised else ())]))
         return outcome.as_json()

@@ -104,6 +104,19 @@ def runs(project: "Project", labelled: "Labelled") -> None:
         project.train(recipe)
 
 
+def something_to_report(project: "Project") -> None:
+    """A finished run, on whatever folds; UserError where there is none: who asks for a page waits for no training."""
+    runs = project.workspace.train.glob("[!.]*/")
+    if any(read_manifest(run) is not None for run in runs):
+        return
+    if not project.practice and read_manifest(project.workspace.data) is None:
+        files(project)
+    budget = "3m" if project.practice else "30m"
+    raise UserError(
+        f"there is nothing to report yet: `compete run … --budget {budget}` does all of it, `compete train` one run"
+    )
+
+
 def teacher(labelled: "Labelled", recipe: "Recipe") -> "BlendTeacher | None":
     """The blend that the recipe learns from; None where it learns from none. UserError where it isn't there."""
     name = recipe.distil.blend

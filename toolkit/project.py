@@ -402,11 +402,11 @@ class Project:
 
         kaggle: the competition's name there; team: the number of its members, checked against the rules.
         """
-        from toolkit.notebooks.hand_in import upload
-
         if self.practice:
             raise UserError("practice submissions can't be uploaded; leave out --practice")
         self.ledger.find(name)  # before anything heavy is imported
+        from toolkit.notebooks.hand_in import upload
+
         return upload(self.competition, self.ledger, name, kaggle=kaggle, team=team, progress=self.progress)
 
     def record_score(
@@ -476,9 +476,9 @@ class Project:
         return difference(labelled, *(name if isinstance(name, str) else name.name for name in (one, other)))
 
     def report(self) -> "Report":
-        """Everything that is known, on one page."""
+        """Everything that is known, on one page; UserError where nothing is trained yet."""
+        needs.something_to_report(self)
         labelled = self.labelled()
-        needs.runs(self, labelled)
         from toolkit.reporting.page import write_report
 
         return write_report(labelled, self.ledger, self.device, self.progress)

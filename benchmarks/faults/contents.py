@@ -45,6 +45,7 @@ def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
         known = {name: _timeless(one) for name, one in value.items() if not TIMED.search(name)}
         if known.pop("finished", None):  # a manifest, and what it says of files that hold times
+            known.pop("commit", None)  # which may change while the campaign goes on
             known["files"] = {name: one for name, one in (known.get("files") or {}).items() if name not in TIMED_FILES}
         return known
     return [_timeless(one) for one in value] if isinstance(value, list) else value

@@ -38,7 +38,7 @@ def test_others_are_made_only_where_a_person_agrees_and_the_way_back_is_named(pr
     assert project.folds().as_json() == first and len(project.runs()) == 2
     made = project.folds(4, again=True)
     assert made.folds == 4 and len(project.runs()) == 0
-    assert "2 runs and 1 blend on the old ones stay on disk" in str(made.told()[0])
+    assert "what is on the old ones (2 runs and 1 blend) stays on disk" in str(made.told()[0])
     assert "--folds 3 --split groups --holdout 0 --again` takes it back" in str(made.told()[0])
     assert project.folds(3, split="groups", holdout=0).as_json() == first, "no run is on the four folds"
     assert len(project.runs()) == 2

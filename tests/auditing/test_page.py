@@ -97,7 +97,7 @@ def test_folds_obey_lines_by_name_and_say_names(audited: Project) -> None:
         split = audited.folds(2)
         names = audited.labelled().names
         assert names[split.fold == -1].tolist() == ["train/red/8.png"]
-        (table,) = (part for part in split.told() if isinstance(part, Table) and "boundary" in part.title)
+        (table,) = (part for part in split.told() if isinstance(part, Table) and "validation pairs" in part.title)
         assert table.rows and all(name in names for row in table.rows for name in row[1:3])
     finally:
         cleaning.write_text(before)

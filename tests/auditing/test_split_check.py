@@ -14,7 +14,7 @@ from toolkit.auditing.findings import equal_pictures
 from toolkit.auditing.split_check import Split
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
-from toolkit.data.data_folder import open_dataset
+from toolkit.data.data_folder import data_hash, open_dataset
 from toolkit.data.dataset import pictures_of
 from toolkit.data.folds import read_folds
 from toolkit.data.groups import with_equal_pictures
@@ -24,7 +24,7 @@ from toolkit.images.pictures import hash_pictures
 from toolkit.outcome import Warned
 from toolkit.progress import SILENT
 from toolkit.project import Project
-from toolkit.store import Workspace
+from toolkit.store import Workspace, write_manifest
 
 
 @pytest.fixture
@@ -172,10 +172,12 @@ def test_labels_that_predictions_suggested_are_told_with_where_they_are_obeyed(
 
 def test_old_runs_are_mentioned_where_the_folds_come_out_otherwise(tmp_path: Path) -> None:
     project = tiny.prepare(tmp_path)
-    project.workspace.train.mkdir()
+    known = {"data": data_hash(project.workspace.data), "folds": project.folds().as_json()["hash"]}
+    (project.workspace.train / "a").mkdir(parents=True)
+    write_manifest(project.workspace.train / "a", known)
     for folds, repeats, anew in ((3, 1, False), (3, 2, False), (2, 1, True)):
-        text = warnings(project.folds(folds, repeats))
-        assert ("the folds are made anew; runs on the old ones" in text) == anew
+        text = warnings(project.folds(folds, repeats, again=True))
+        assert ("the folds are made anew; what is on the old ones (1 run) stays" in text) == anew
 
 
 def test_pairs_of_one_origin_that_are_divided_are_counted(cells: Project, drawn: dict[str, Path]) -> None:

@@ -198,7 +198,7 @@ def test_what_is_asked_for_is_another_blend_and_a_poor_one_is_doubted_where_it_i
     again = project.ensemble(views=PLAIN, blender="mean")
     assert again.hash == asked.hash and again.oof_path.stat().st_mtime_ns == written
     submission = project.submit()
-    assert "real with probability 0.0" in heard.lines[-1] and "leave out `--blender mean`" in heard.lines[-1]
+    assert "above 0 with probability 0.0" in heard.lines[-1] and "leave out `--blender mean`" in heard.lines[-1]
     assert "--blender=mean --views none" in str(submission.line["blend"])
     assert project.ensemble(views=PLAIN).name == "single"
     with pytest.raises(UserError, match="there is no blender 'best' for labels; there are mean, single, best-1"):

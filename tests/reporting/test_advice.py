@@ -31,8 +31,9 @@ from toolkit.reporting.advice import (
 )
 from toolkit.reporting.commands import compete, train_command
 from toolkit.reporting.weaknesses import still_rising, weakest_class, weakest_family
-from toolkit.scoring.corruption_families import FAMILIES, CorruptedScores, FamilyScore
+from toolkit.scoring.corruption_families import FAMILIES, CorruptedScores, FamilyScore, corrupted_scores
 from toolkit.scoring.corruption_suite import SUITE
+from toolkit.scoring.stress import read_evidence
 from toolkit.store import write_json, write_manifest
 from toolkit.submission.ledger import COLUMNS, Ledger
 
@@ -297,14 +298,13 @@ def test_what_is_advised_is_known_without_torch() -> None:
 
 @pytest.mark.usefixtures("one_thread")
 def test_scores_of_families_are_those_of_their_corrupted_images(tmp_path: Path) -> None:
-    from toolkit.scoring.corruption_families import corrupted_scores
-
     prepare(tmp_path)
-    run = tiny.train(tmp_path, "schedule.epochs=1", stress="full")
-    found = corrupted_scores(run)
-    assert found is not None
-    assert sum(one.images for one in found.families) == run.metrics["stress"]["triples"]
-    assert sum(map(sum, found.images.values())) == run.metrics["stress"]["triples"]
+    run = tiny.train(tmp_path, "schedule.epochs=1")
+    found, evidence = corrupted_scores(run), read_evidence(run)
+    assert found is not None and evidence is not None
+    rows, kinds, _ = evidence.triples.T
+    right = np.asarray(evidence.probabilities).argmax(1) == run.labelled.truth[rows]
+    assert sum(one.images for one in found.families) == len(rows) == sum(map(sum, found.images.values()))
     for one in found.families:
-        assert one.low <= one.score <= one.high
-        assert one.score == pytest.approx(run.metrics["stress"]["by_family"][one.name], abs=0.02)
+        of_family = [SUITE[kind].family == one.name for kind in kinds]
+        assert one.low <= one.score <= one.high and one.score == pytest.approx(right[of_family].mean())

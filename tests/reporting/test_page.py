@@ -52,6 +52,7 @@ def test_runs_on_other_folds_are_counted_and_not_shown(tmp_path: Path) -> None:
     write_json(project.workspace.search_summary, {"run": str(run.folder), "score": 0.5})
     with pytest.raises(UserError, match=r"no finished run to report on \(1 are on other data or folds\)"):
         write_report(project.labelled(), project.ledger)
+    project.train(project.choose_recipe(None, [QUICK]), stress="none")
     report = project.report()
     page = report.path.read_text(encoding="utf-8")
     assert report.runs == 1 and "1 run on other data or folds can't be compared and is left out" in unescape(page)

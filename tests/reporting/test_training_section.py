@@ -68,4 +68,4 @@ def test_folds_are_shown_by_score_and_by_class(tmp_path: Path) -> None:
     assert isinstance(row, Row)
     lines, table = row.blocks
     assert isinstance(lines, Lines) and list(lines.series[0].ys) == run.metrics["clean"]["by_fold"]
-    assert isinstance(table, Table) and table.rows[0] == ["0", "24", "33.3%", "33.3%", "33.3%"]
+    assert isinstance(table, Table) and table.rows[1] == ["red", "33.3%", "33.3%", "33.3%"]

@@ -10,7 +10,7 @@ from tests.tiny import competition
 from toolkit.errors import UserError
 from toolkit.rules import Rules
 from toolkit.store import sha256
-from toolkit.submission.hand_in import record_score, upload
+from toolkit.submission.hand_in import forget, record_score, remember, upload
 from toolkit.submission.ledger import Ledger
 
 PAGE = "https://www.codabench.org/competitions/1/"
@@ -36,8 +36,8 @@ def test_scores_go_to_the_newest_or_to_a_named_submission(ledger: Ledger) -> Non
     record_score(ledger, "first", private=0.64)
     assert scores(ledger) == [("", "0.64"), ("0.71", "")]
     recorded = record_score(ledger, public=0.7, private=0.65)
-    assert recorded.as_json() == {"id": "second", "public": 0.7, "private": 0.65}
-    assert recorded.told() == ["second: public score 0.7", "second: private score 0.65"]
+    assert recorded.as_json() == {"id": "second", "public": 0.7, "private": 0.65, "before": {"public": "0.71"}}
+    assert recorded.told() == ["second: public score 0.7, in place of 0.71", "second: private score 0.65"]
     assert scores(ledger) == [("", "0.64"), ("0.7", "0.65")]
     with pytest.raises(UserError, match="--private needs a score"):
         record_score(ledger)
@@ -86,3 +86,12 @@ def test_what_is_no_number_is_no_score(score: float, ledger: Ledger) -> None:
     for board in ("public", "private"):
         with pytest.raises(UserError, match="is no score of a leaderboard"):
             record_score(ledger, **{board: score})  # type: ignore[arg-type]
+
+
+def test_a_submission_that_is_forgotten_comes_back_and_counts_for_its_day(ledger: Ledger) -> None:
+    ledger.update("first", {"uploaded": "2024-11-01T10:00:00+00:00"})
+    told = forget(ledger, "first").told()
+    assert told[0].startswith("first is off the ledger; ") and "still counts" in told[1]
+    assert told[2] == "`compete submit … --remember first` takes it back" and len(ledger.lines) == 1
+    assert [line["uploaded"][:10] for line in ledger.forgotten] == ["2024-11-01"]
+    assert remember(ledger, "first").as_json()["id"] == "first" and len(ledger.lines) == 2

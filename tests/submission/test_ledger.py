@@ -42,7 +42,7 @@ def line(name: str, competition: str = "mars", **more: object) -> dict[str, obje
 
 def test_where_there_is_no_ledger_there_are_no_lines(ledger: Ledger) -> None:
     assert ledger.lines == []
-    assert ledger.told() == ["no submissions of mars yet: `compete submit` builds one"]
+    assert ledger.told() == ["no submissions of mars yet"]
 
 
 def test_a_line_comes_back_as_text_with_every_column(ledger: Ledger) -> None:

@@ -121,7 +121,7 @@ def test_a_run_cut_short_says_so_and_ends_with_the_same_bits(
     # else the time decides how many corrupted images are scored
     monkeypatch.setattr("toolkit.scoring.stress.SHARE", 0.0)
     cut = train_until(time.monotonic())
-    assert "cut short by the budget after 1 epoch" in str(heard) and "stress accuracy" in str(heard)
+    assert "cut short by the budget after 1 epoch" in str(heard) and "stress score (accuracy)" in str(heard)
     assert cut.finished and not cut.complete and len(cut.fold(2).history) == 1
     heard.lines.clear()
     assert train_until(time.monotonic()) == cut

@@ -84,6 +84,7 @@ def test_trials_and_finals_are_counted_and_their_time_is_told(
     board.watch("", 4, 0)(0, 2, "loss 0.4")
     now[0] = 10.0
     assert board.now == "trial 1 of 4: fold 1/2 epoch 3/4 loss 0.4" and (board.left() or 0) > 20
+    board.fold_ended()
     board.final(1, 3, 0, 2)
     assert board.now == "finals: 1 of 3 trained, then 2 repeats"
     before = board.left()

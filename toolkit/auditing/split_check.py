@@ -164,8 +164,8 @@ class Split(Outcome):
     def _made(self) -> Iterator[str | Warned]:
         if self.orphans is not None and self.orphans.words:
             yield Warned(
-                f"the folds are made anew; {self.orphans.words} on the old ones stay on disk but join no blend with "
-                f"new ones (`{self.orphans.way_back}` takes it back)"
+                f"the folds are made anew; what is on the old ones ({self.orphans.words}) stays on disk but joins no "
+                f"blend with new ones; `{self.orphans.way_back}` takes it back"
             )
         if self.fewer:
             number = self.table.loc[self.fold != LEFT_OUT, "group"].nunique()

@@ -136,7 +136,7 @@ class Blend(Predictions):
         if real >= UNREAL or self.name == "single":
             return None
         worse = number(-metrics["gain"])
-        text = f"the blend is {worse} worse than the best single run: a gain is real with probability"
+        text = f"the blend is {worse} worse than the best single run: a gain is above 0 with probability"
         remedy = f"; it was asked for, leave out `--blender {self.asked}` to blend otherwise" if self.asked else ""
         return f"{text} {real:.2f}{remedy}"
 

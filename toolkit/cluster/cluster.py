@@ -43,6 +43,7 @@ POLL = 0.5  # seconds between two looks whether anything was asked of this proce
 LOST = 20  # times that a fold is given on whose machine is gone,
 KILLED = 1  # or whose process alone died: what the fold does to its memory may have killed it
 HEARD = 5.0  # seconds in which it is known of a machine that it is lost
+STATES = 50e6  # bytes a second of saved epochs that all machines together send here
 KNOWN = 2.0  # seconds for which what machines there are is remembered
 Work = Callable[..., Any]
 
@@ -341,7 +342,7 @@ class Cluster:
         files = {role: (one.key, self._blocks(one) if one.key in lacking else []) for role, one in needed.items()}
         until = None if job.deadline is None else job.deadline - time.monotonic()
         there = replace(job, device=self.device, deadline=None)
-        return Order(work, there, files, state_of(job), until, self.cpus, asks, list(sys.argv))
+        return Order(work, there, files, state_of(job), until, self.cpus, STATES / self.places, asks, list(sys.argv))
 
     def _parcels(self, work: Work, job: FoldJob) -> dict[str, Parcel]:
         made = {"code": parcels.code_of(job), "data": parcels.data_of(job), "teacher": parcels.teacher_of(job, work)}

@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -71,12 +72,18 @@ def _reach(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=REACHED).close()
     except (OSError, OverflowError) as error:
         raise UserError(f"nothing answers at {address} ({error}); {shown}") from None
-    raylet: Any = import_module("ray._raylet")  # compiled: without types
-    asked = Thread(target=lambda: raylet.GcsClient(address=address), daemon=True)
+    heard: list[Any] = []
+    asked = Thread(target=_ask, args=(address, heard), daemon=True)
     asked.start()
     asked.join(ANSWERED)
-    if asked.is_alive():
+    if not heard:
         raise UserError(f"what answers at {address} is no head of a Ray cluster; {shown}")
+
+
+def _ask(address: str, heard: list[Any]) -> None:
+    raylet: Any = import_module("ray._raylet")  # compiled: without types
+    with suppress(Exception):  # of whatever else answers there
+        heard.append(raylet.GcsClient(address=address))
 
 
 def disconnect() -> None:

@@ -38,7 +38,6 @@ from toolkit.training.jobs import FoldJob
 
 CACHE = "TOOLKIT_CLUSTER_CACHE"  # in a machine's environment: the folder of what is sent to it
 EVERY = 0.5  # seconds between two news of a fold, and two looks for what is to be sent
-PACE = 10e6  # bytes a second, on average, of states that are sent
 NEWS, TOLD, EPOCH, FILE, DONE, STOPPED, REFUSED, FAILED = range(8)
 ENDS = (DONE, STOPPED, REFUSED, FAILED)
 COMPARED = ("torch", "timm", "numpy")
@@ -57,9 +56,9 @@ class Hello:
 
 @dataclass(frozen=True)
 class Order:
-    """A fold to be trained. parcels: by their role, the key and what the blocks of each file are got by; scratch: a
-    folder that only machines see that share the driver's workspace; state: files of the fold's folder to go on from;
-    seconds: until the deadline; asks: is the driver to hear of each epoch?
+    """A fold to be trained. parcels: by their role, the key and what the blocks of each file are got by; state: files
+    of the fold's folder to go on from; seconds: until the deadline; pace: bytes a second of states that are sent, on
+    average; asks: is the driver to hear of each epoch?
     """
 
     work: Callable[..., Any]
@@ -68,6 +67,7 @@ class Order:
     state: Mapping[str, np.ndarray]
     seconds: float | None
     threads: int
+    pace: float
     asks: bool
     command: Sequence[str]
 
@@ -126,7 +126,7 @@ class Worker:
             given = (work, replace(job, deadline=deadline), order, heard, self.stopped)
             Thread(target=_train, args=given, daemon=True).start()
             yield NEWS, received
-            yield from _told(heard, _Sent(job.folder, order.state))
+            yield from _told(heard, _Sent(job.folder, order))
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
@@ -201,9 +201,9 @@ def peak() -> int:
 class _Sent:
     """Which files of a fold's folder the driver has."""
 
-    def __init__(self, folder: Path, state: Mapping[str, np.ndarray]) -> None:
-        self.folder, self.last, self.wait = folder, time.monotonic(), 0.0
-        self.known = {name: self._mark(folder / name) for name in state}
+    def __init__(self, folder: Path, order: Order) -> None:
+        self.folder, self.pace, self.last, self.wait = folder, order.pace, time.monotonic(), 0.0
+        self.known = {name: self._mark(folder / name) for name in order.state}
 
     @staticmethod
     def _mark(path: Path) -> tuple[int, int]:
@@ -211,7 +211,7 @@ class _Sent:
         return stat.st_mtime_ns, stat.st_size
 
     def more(self, end: bool = False) -> Iterator[Told]:
-        """Those that are new; the manifest last. Before the end no more than PACE allows."""
+        """Those that are new; the manifest last. Before the end no more than the pace allows."""
         if not end and time.monotonic() - self.last < self.wait:
             return
         size = 0
@@ -228,7 +228,7 @@ class _Sent:
                 self.known[name] = mark
                 size += len(content)
                 yield FILE, (name, content)
-        self.last, self.wait = time.monotonic(), size / PACE
+        self.last, self.wait = time.monotonic(), size / self.pace
 
 
 def _told(heard: "SimpleQueue[Told]", sent: _Sent) -> Iterator[Told]:

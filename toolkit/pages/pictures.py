@@ -68,12 +68,6 @@ def strip(panels: list[tuple[str, np.ndarray]]) -> np.ndarray:
     return np.concatenate(padded, axis=1)
 
 
-def side_by_side(first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray:
-    """Two images (H, W, C) with a thin white line between them, below (axis 0) or beside (1) each other."""
-    line = np.full_like(np.take(first, [0], axis), 255)
-    return np.concatenate([first, line, second], axis=axis)
-
-
 def stacked(pictures: list[np.ndarray], gap: int = 0) -> np.ndarray:
     """Pictures below each other, each with a white gap below it, uint8 (h, w, 3)."""
     width = max(picture.shape[1] for picture in pictures)

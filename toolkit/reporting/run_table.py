@@ -22,7 +22,7 @@ AS_USUAL = {
 }  # left out where they are
 FIRST = ("optimizer.lr", "model.name", "schedule.epochs", "optimizer.name", "batch_size")  # of what is changed
 UNCOUNTED = ("name", "chosen")  # fields that say nothing of a training
-DIFFERENCES = 12  # fields of a recipe that are named
+DIFFERENCES = 6  # fields of a recipe that are named: of more a row is too tall
 SCORES = CALLED | {"holdout": "held out"}  # heads of columns
 
 

@@ -15,7 +15,7 @@ from toolkit.probabilities import probabilities
 from toolkit.reporting.commands import train_command
 from toolkit.reporting.mask_pictures import layers, legend
 from toolkit.reporting.weaknesses import TRAINED_BY
-from toolkit.runs import Run
+from toolkit.runs import Boosted, Run
 from toolkit.scoring.corruption_families import FAMILIES, CorruptedScores, corrupted_scores
 from toolkit.scoring.corruption_suite import corrupt_each
 from toolkit.scoring.stress import read_evidence
@@ -30,7 +30,8 @@ def stress_section(run: Run) -> Section:
     """The score under corruptions, by family, kind and severity."""
     stress = run.metrics.get("stress")
     if not stress:
-        return Section("Corruptions", [], f"No stress score was measured for the best run: `{train_command(run)}`.")
+        how = "" if isinstance(run, Boosted) else f": `{train_command(run)}`"
+        return Section("Corruptions", [], f"No stress score was measured for the best run{how}.")
     found = corrupted_scores(run)
     clean = run.metrics["clean"].get("resized") or run.metrics["clean"]  # at the size that stress is scored at
     as_they_are, under = (number(one) for one in (clean["score"], stress["score"]))

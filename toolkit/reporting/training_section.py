@@ -117,14 +117,17 @@ def _class_shares(run: Run) -> Table | None:
     labelled, task = run.labelled, run.labelled.competition.task
     if not task.exclusive or len(task.classes) > RUNS * 2:
         return None
-    rows = []
+    columns = [[f"{len(labelled.rows(fold)):,}" for fold in range(labelled.folds)]]
+    shares = []
     for fold in range(labelled.folds):
         truth = np.asarray(labelled.truth[labelled.rows(fold)]).reshape(-1)
         counts = np.bincount(truth[(truth >= 0) & (truth < len(task.classes))], minlength=len(task.classes))
-        shares = [f"{share:.1%}" for share in counts / max(counts.sum(), 1)]
-        rows.append([f"{fold}", f"{len(labelled.rows(fold)):,}", *shares])
+        shares.append([f"{share:.1%}" for share in counts / max(counts.sum(), 1)])
+    columns += [list(row) for row in zip(*shares, strict=True)]
+    rows = [[name, *row] for name, row in zip(("samples", *task.classes), columns, strict=True)]
     unit = "pixels" if labelled.masks else "samples"
-    return Table(f"Classes by fold, share of its {unit}", ("fold", "samples", *task.classes), rows)
+    heads = ("", *(f"fold {fold}" for fold in range(labelled.folds)))
+    return Table(f"Classes by fold, share of its {unit}", heads, rows)
 
 
 def _first_batch(run: Run) -> Gallery:

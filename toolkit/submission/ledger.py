@@ -187,7 +187,7 @@ class Ledger(Outcome):
     def told(self) -> Sequence[str | Table]:
         lines = self.lines[::-1]
         if not lines:
-            return [f"no submissions of {self.competition} yet: `compete submit` builds one"]
+            return [f"no submissions of {self.competition} yet"]
         title = f"{self.path}: {self.competition}, {counted(len(lines), 'submission')}, "
         title += f"the newest {SHOWN}" if len(lines) > SHOWN else "newest first"
         heads, rows = self._table(lines)
@@ -201,15 +201,22 @@ class Ledger(Outcome):
         there = [name for name in HEADS if name == "clean" or any(line[name] for line in lines)]
         if not self.verbose and "matched" in there and "stress" in there and _width(lines, len(there)) > NARROW:
             there.remove("stress")
+        dated = self.verbose or _width(lines, len(there)) <= NARROW
         said = ["practice"] if any(line["practice"] for line in lines) else []
         said += ["public", "private"] if not said or any(line["public"] or line["private"] for line in lines) else []
         best = {name: self._best(lines, name) for name in (*there, *said)}
         chosen = self.verbose and any(line["chosen"] for line in lines)
-        heads = ["ID", "built", *(_head(name, self.verbose) for name in there), *["chosen"] * chosen, "\n".join(said)]
+        heads = [
+            "ID",
+            *["built"] * dated,
+            *(_head(name, self.verbose) for name in there),
+            *["chosen"] * chosen,
+            "\n".join(said),
+        ]
         rows = [
             [
                 identity(line),
-                _built(line, self.verbose),
+                *[_built(line, self.verbose)] * dated,
                 *(_score(line, name, best[name], self.verbose) for name in there),
                 *[line["chosen"].replace(": ", ":\n").replace("; ", "\n") or "-"] * chosen,
                 "\n".join(_said(line, name, best[name]) for name in said),
