@@ -4,6 +4,7 @@ In a database in the workspace, unless the environment names a server (MLFLOW_TR
 """
 
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,14 @@ class MLflow:
     def __init__(self, folder: Path) -> None:
         self.folder, self.logs = folder, folder / "log" / "mlflow"
         self.logs.mkdir(parents=True, exist_ok=True)
-        self.address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(self.logs / 'mlflow.db').resolve()}"
+        self.address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.logs / 'mlflow.db'}"
         self.client: MlflowClient | None = None
         self.experiment = ""
         self.records: dict[str, Record] = {}
 
     @property
     def look(self) -> str:
-        return f"{self.address}: mlflow ui --backend-store-uri {self.address}"
+        return shlex.join(["mlflow", "ui", "--backend-store-uri", self.address])
 
     def __call__(self, event: Event) -> None:
         if event.run not in self.records:

@@ -1,5 +1,6 @@
 """TensorBoard: a folder a run, within it one a fold, so that folds and runs lie over each other in one chart."""
 
+import shlex
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
@@ -18,7 +19,7 @@ class TensorBoard:
 
     @property
     def look(self) -> str:
-        return f"{self.logs}: tensorboard --logdir {self.logs}"
+        return shlex.join(["tensorboard", "--logdir", str(self.logs)])
 
     def __call__(self, event: Event) -> None:
         if event.run not in self.records:

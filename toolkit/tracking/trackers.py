@@ -35,7 +35,7 @@ class Tracker(Protocol):
 
     @property
     def look(self) -> str:
-        """Where it logs, and how to look at it."""
+        """The command by which what it logs is looked at."""
 
 
 def chosen(log: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -73,8 +73,8 @@ def listening(
     ]
     if guarded:
         progress.listeners = (*before, *guarded)
-    for tracker in trackers:
-        progress.say(f"logging to {tracker.look}")
+    for name, tracker in zip(names, trackers, strict=True):
+        progress.say(f"logging to {name}, to look at: {tracker.look}")
     try:
         yield
     finally:

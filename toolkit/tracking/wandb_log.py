@@ -4,6 +4,7 @@ Offline unless the environment says otherwise (WANDB_MODE=online): what lies in 
 """
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -30,7 +31,7 @@ class WeightsAndBiases:
 
     @property
     def look(self) -> str:
-        return f"{self.logs}: wandb sync --sync-all, in that folder, sends it"
+        return f"cd {shlex.quote(str(self.logs))} && wandb sync --sync-all"
 
     def __call__(self, event: Event) -> None:
         if event.run not in self.records:
