@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from toolkit.competition_folders import HERE
 
 if TYPE_CHECKING:
-    from toolkit.project import Project
+    from toolkit.opened import Opened
 
 WITHOUT = {"new"}  # commands that take no competition that is there
 GAP = 3  # blanks between a command and what it does
 
 
-def typed(command: str, project: "Project") -> str:
+def typed(command: str, project: "Opened") -> str:
     """`compete train` or `compete train schedule.epochs=3` with the competition and the options behind the verb; a
     command that names a competition, and anything else, as it is.
     """
@@ -26,7 +26,7 @@ def typed(command: str, project: "Project") -> str:
     return " ".join(["compete", verb, shlex.quote(project.name), *words, *project.options])
 
 
-def completed(sentence: str, project: "Project") -> str:
+def completed(sentence: str, project: "Opened") -> str:
     """A sentence whose `compete train` can be copied, and whose file of the competition's rules can be opened."""
     stated = HERE / project.competition.folder.name / "README.md"  # as `Rules.sources` call it
     if not stated.exists():
@@ -34,7 +34,7 @@ def completed(sentence: str, project: "Project") -> str:
     return re.sub(r"`(compete [^`]*)`", lambda found: f"`{typed(found[1], project)}`", sentence)
 
 
-def next_lines(steps: Iterable[tuple[str, str]], project: "Project | None", width: int) -> Iterator[str]:
+def next_lines(steps: Iterable[tuple[str, str]], project: "Opened | None", width: int) -> Iterator[str]:
     """What comes next, a line a command with what it does beside it, or below it where the line would be too long."""
     known = dict(steps)
     commands = [typed(command, project) if project else command for command in known]

@@ -14,7 +14,7 @@ from toolkit.store import Workspace, read_json, read_manifest
 
 if TYPE_CHECKING:
     from toolkit.data.labelled import Labelled
-    from toolkit.project import Project
+    from toolkit.opened import Opened
     from toolkit.runs import Run
     from toolkit.submission.ledger import Line
 
@@ -128,7 +128,7 @@ def _text(score: str) -> str:
     return number(float(score)) if score else "-"
 
 
-def status(project: "Project") -> Status:
+def status(project: "Opened") -> Status:
     """Reads a few small files, and none of the large ones."""
     from toolkit.next_steps import next_steps
 
