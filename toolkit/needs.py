@@ -106,6 +106,8 @@ def runs(project: "Project", labelled: "Labelled") -> None:
 
 def something_to_report(project: "Project") -> None:
     """A finished run, on whatever folds; UserError where there is none: who asks for a page waits for no training."""
+    if read_manifest(project.workspace.data) is not None:
+        unchanged(project)
     runs = project.workspace.train.glob("[!.]*/")
     if any(read_manifest(run) is not None for run in runs):
         return

@@ -56,6 +56,7 @@ ALL = (
     Step("notebook", "submit", ("--notebook", "--kaggle", "tiny"), "score"),
     Step("grade", "grade", (), "score"),
     Step("report", "report", (), "score"),
+    Step("clean", "clean", ("--keep", "1"), "report"),
     Step("run", "run", ("--budget", "45s", "--stress", "none")),
     Step("berries", "train", ("--stress", "none", "schedule.epochs=1", "--practice-size", "48"), of=BERRIES),
     Step("boost", "boost", (), "berries", BERRIES),
