@@ -34,8 +34,8 @@ NEAR = 0.6  # how alike a word and a name must be for one to be meant by the oth
 @dataclass(frozen=True, eq=False, repr=False)
 class Review(Outcome):
     """What was changed. accepted, refused: lines as they were, with the columns of a cleaning list and `sample`, what
-    it is called; stale: are there folds that were made from the former list? orphaned: names of the runs on these; asked:
-    is anything on the folds that are there, whatever list they were made from?
+    it is called; stale: are there folds that were made from the former list? orphaned: names of the runs on these;
+    asked: is anything on the folds that are there, whatever list they were made from?
     """
 
     workspace: Workspace
