@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
+from toolkit.commands import with_submissions
 from toolkit.competition_folders import HERE
 
 if TYPE_CHECKING:
@@ -17,11 +18,13 @@ GAP = 3  # blanks between a command and what it does
 
 def typed(command: str, project: "Opened") -> str:
     """`compete train` or `compete train schedule.epochs=3` with the competition and the options behind the verb; a
-    command that names a competition, and anything else, as it is.
+    command that names a competition gets the folder of submissions, and anything else stays as it is.
     """
     first, verb, *rest = [*command.split(" "), ""]
-    if first != "compete" or not verb.isalpha() or verb in WITHOUT or rest[0] == shlex.quote(project.name):
+    if first != "compete" or not verb.isalpha() or verb in WITHOUT:
         return command
+    if rest[0] == shlex.quote(project.name):
+        return with_submissions(command, project.submissions)
     words = [word for word in rest if word not in ("", "…")]
     return " ".join(["compete", verb, shlex.quote(project.name), *words, *project.options])
 

@@ -6,8 +6,10 @@ Read from files alone and without torch, so that a list of runs can end with it.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
+from toolkit.commands import with_submissions
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
 from toolkit.outcome import are, counted
@@ -64,8 +66,8 @@ def advise_next(labelled: Labelled, ledger: Ledger) -> list[Step]:
     runs = sorted(current_runs(labelled), key=lambda run: (run.handicapped, -run.merit))
     if not runs:
         return [Step("Nothing is trained on these data and folds yet.", compete(labelled, "run", "--budget", "30m"))]
-    steps = all_steps(Known(labelled, ledger, runs))
-    return [step for step, _ in zip(steps, range(MOST), strict=False)]
+    steps = islice(all_steps(Known(labelled, ledger, runs)), MOST)
+    return [Step(step.text, with_submissions(step.command, ledger.folder)) for step in steps]
 
 
 def all_steps(known: Known) -> Iterator[Step]:
