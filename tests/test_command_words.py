@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import competition
-from toolkit.command_words import completed, next_lines, typed
+from toolkit.command_words import completed, joined, next_lines, typed
 from toolkit.project import Project
 
 
@@ -28,6 +28,13 @@ def test_what_is_whole_or_no_command_stays_as_it_is() -> None:
     whole = f"compete train {plain.name} seed=1 --practice"
     for text in (whole, "workspace/mars/report.html", "compete new NAME --data FOLDER", "compete"):
         assert typed(text, plain) == text
+
+
+def test_to_record_a_score_is_said_once() -> None:
+    built = [("compete submit … --score 0.71", "records what the leaderboard says")]
+    advised = [("compete submit a --score 0.xx", "no score is recorded"), ("compete train a seed=1", "another seed")]
+    assert joined(built, advised) == [*built, advised[1]]
+    assert joined([], advised) == advised
 
 
 def test_commands_in_a_sentence_are_completed() -> None:
