@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import competition
-from toolkit.command_words import completed, next_lines, typed
+from toolkit.command_words import completed, joined, next_lines, typed
 from toolkit.project import Project
 
 
@@ -35,6 +35,13 @@ def test_a_whole_command_finds_the_ledger_that_the_project_has() -> None:
     whole = typed(f"compete grade {elsewhere.name} --practice", elsewhere)
     assert whole == f"compete grade {elsewhere.name} --practice --submissions 'a b'" == typed(whole, elsewhere)
     assert typed("a b/report.html", elsewhere) == "a b/report.html"
+
+
+def test_to_record_a_score_is_said_once() -> None:
+    built = [("compete submit … --score 0.71", "records what the leaderboard says")]
+    advised = [("compete submit a --score 0.xx", "no score is recorded"), ("compete train a seed=1", "another seed")]
+    assert joined(built, advised) == [*built, advised[1]]
+    assert joined([], advised) == advised
 
 
 def test_commands_in_a_sentence_are_completed() -> None:

@@ -73,6 +73,8 @@ def test_what_is_done_is_told_in_words(after: Callable[[float], None]) -> None:
             with progress.counting("test images", 1000) as done:
                 done(250)
                 assert progress.steps.detail == "unet-1a2b: test images 250 of 1,000"
+        with progress.phase("run mars-practice", budget=60), progress.counting("trying networks", 2):
+            assert progress.steps.line.endswith(" %, trying networks 0 of 2"), "the whole command is named once"
     assert progress.steps.line == progress.steps.times == ""
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.command_words import completed, next_lines
+from toolkit.command_words import completed, joined, next_lines
 from toolkit.competition_folders import competition_folders
 from toolkit.errors import UserError
 from toolkit.faults import REPORT, is_debugged, sentence, traced, write_report
@@ -153,7 +153,7 @@ def run_command(
         except UserError as error:
             raise type(error)(completed(str(error), project)) from error
         if not options.json:
-            ends.append((project, [*outcome.next, *(project.next_steps() if advised else ())]))
+            ends.append((project, joined(outcome.next, project.next_steps() if advised else ())))
         return outcome.as_json()
 
     def result() -> dict[str, Any]:

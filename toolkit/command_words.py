@@ -37,6 +37,13 @@ def completed(sentence: str, project: "Opened") -> str:
     return re.sub(r"`(compete [^`]*)`", lambda found: f"`{typed(found[1], project)}`", sentence)
 
 
+def joined(told: Iterable[tuple[str, str]], advised: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What an outcome says comes next and what the runs suggest, but to record a score once."""
+    first = list(told)
+    scored = any("--score" in command for command, _ in first)
+    return [*first, *(step for step in advised if not (scored and "--score" in step[0]))]
+
+
 def next_lines(steps: Iterable[tuple[str, str]], project: "Opened | None", width: int) -> Iterator[str]:
     """What comes next, a line a command with what it does beside it, or below it where the line would be too long."""
     known = dict(steps)

@@ -69,7 +69,7 @@ def _place(error: BaseException) -> str:
     others = [one for at, one in enumerate(frames) if at not in ours and ours and at > ours[0]]
     tell = f"--debug shows all of it, --report-bug writes {REPORT} to be sent to who maintains the toolkit"
     if others and frames[-1] is others[-1]:
-        return f"the competition's own code fails in {_at(others[-1])}; mend it there ({tell})"
+        return f"the competition's own code fails in {_at(others[-1])}; fix it there ({tell})"
     called = f", called by {_at(others[-1])}" if others else ""
     where = f" in {_at(frames[-1])}{called}" if frames else ""
     # files of older versions, or that were put there by hand

@@ -132,6 +132,7 @@ class Steps:
     def detail(self) -> str:
         """What is done at the moment within the first of them, in words."""
         now, loading = list(self.open), loaded_now()
+        now = now[:1] + [step for step in now[1:] if not step.budget]  # the whole command, named before
         words = [_words(step) for step in now[1:][-2:]] or [_words(step, named=False) for step in now]
         return ": ".join([*filter(None, words), *([f"loading {loading}"] if loading else [])])
 

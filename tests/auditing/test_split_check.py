@@ -1,6 +1,7 @@
 """The split: what it makes, what it tells, and that it is made anew only for other inputs."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,20 @@ def test_a_class_in_too_few_groups_is_named_with_their_number(cells: Project) ->
     clean(cells, "".join(f"{row},group,basophils,,\n" for row in rows[1:]) + f"{rows[0]},group,alone,,\n")
     text = warnings(cells.folds(3))
     assert "class 'basophil' is missing from fold" in text and "only 2 groups hold it" in text
+
+
+def test_who_sees_that_the_audit_is_wrong_is_told_how_to_divide_its_groups(cells: Project) -> None:
+    rows = np.flatnonzero(open_dataset(cells.workspace.data).targets == 0)
+    clean(cells, "".join(f"{row},group,basophils,,\n" for row in rows))
+    split = cells.folds(3)
+    alone = "class 'basophil' lies in one group alone: every fold is trained on it, none scored on it"
+    assert warnings(split).splitlines()[0] == alone, "no audit, no groups of its own"
+    told = warnings(replace(split, leaks=0)).splitlines()[0]
+    assert (
+        told.startswith(alone)
+        and "`compete folds blood_cells" in told
+        and told.endswith("--split plain` divides them")
+    )
 
 
 def test_of_very_many_classes_not_each_has_a_sentence(cells: Project, monkeypatch: pytest.MonkeyPatch) -> None:

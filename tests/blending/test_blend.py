@@ -129,9 +129,7 @@ def test_runs_on_other_folds_and_unfinished_ones_are_not_blended(project: Projec
     made = blend(other.labelled(), views=PLAIN, progress=heard)
     assert made.manifest == {"runs": {new.name: new.manifest}, "views": ["identity"]}
     assert heard.lines[0].startswith("1 run is on other data or folds than the present ones")
-    with pytest.raises(
-        UserError, match=rf"no finished run '{re.escape(old.name)}' on .* {re.escape(new.name)}"
-    ):
+    with pytest.raises(UserError, match=rf"no finished run '{re.escape(old.name)}' on .* {re.escape(new.name)}"):
         other.ensemble([old])
 
 
@@ -327,6 +325,7 @@ def test_the_table_of_a_blend_has_among_how_many_trials_its_runs_were_chosen(tmp
     project = made_runs(tmp_path, {"a": 2, "b": 2})
     (plain, *_) = project.ensemble(views=PLAIN).told()
     assert isinstance(plain, Table) and plain.columns[-1] != "chosen among"
+    assert all(len(cell) <= len("0.1234 to 0.5678") for row in plain.rows for cell in row[1:]), "fits in 80 columns"
     (run,) = (run for run in project.runs() if run.name == "a")
     run.store_recipe(replace(run.recipe, chosen=Chosen("study", 60, "clean")))
     (table, *_) = project.ensemble(views=PLAIN).told()

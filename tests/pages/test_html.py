@@ -14,6 +14,7 @@ from toolkit.pages.html import (
     Bar,
     Bars,
     Block,
+    Brief,
     Chart,
     Dots,
     Figure,
@@ -70,6 +71,11 @@ def test_an_interval_is_a_bar_on_its_scale_and_words_for_the_ear() -> None:
     assert cell == "0.200 to 0.400" and 'style="left:40.0%;right:20.0%"' in page and 'style="left:50.0%"' in page
     assert '<span class="heard">0.200 to 0.400</span>' in page
     assert Interval(1, 1, 1, 1, 1).share(1) == 50, "a scale of one number"
+
+
+def test_a_cell_of_many_words_shows_few_and_opens_to_all() -> None:
+    page = render(Page("", [], [], [Row([Table("", ("run", "settings"), [["a", Brief("lr=1", "lr=1; seed=2")]])])]))
+    assert '<summary title="lr=1; seed=2">lr=1</summary>lr=1; seed=2</details></td>' in page
 
 
 def test_bars_end_where_their_scale_does() -> None:

@@ -9,6 +9,7 @@ from tests.tiny import prepare, train
 from toolkit.pages.html import Bars, Matrix, Row, Section
 from toolkit.recipe import Chosen
 from toolkit.reporting.best_run import classes_section
+from toolkit.runs import Run
 from toolkit.store import write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -34,6 +35,20 @@ def test_intervals_of_classes_are_drawn_where_they_are_known(tmp_path: Path) -> 
     assert isinstance(known, Bars) and isinstance(unknown, Bars) and known.most == 1
     assert known.bars[0].interval == (0.1, 0.9) and unknown.bars[0].interval is None
     assert isinstance(matrix, Matrix) and matrix.counts.sum() == 72 and matrix.gallery == "mistakes"
+
+
+def test_a_class_that_no_fold_validates_is_not_the_weakest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tmp_path)
+    run = train(tmp_path, "schedule.epochs=1", stress="none")
+    name = next(iter(run.metrics["clean"]["by_class"]))
+    counts = run.confusion()
+    counts[run.labelled.competition.task.classes.index(name)] = 0
+    monkeypatch.setattr(Run, "confusion", lambda _: counts)
+    section = classes_section(run)
+    assert section.note.endswith(f"Without a score, as no fold validates one of them: {name}.")
+    assert f"Weakest: {name}" not in section.note
+    bars, _ = blocks(section)
+    assert isinstance(bars, Bars) and name not in [bar.name for bar in bars.bars]
 
 
 def test_among_how_many_trials_the_run_was_chosen_stands_beside_its_scores(tmp_path: Path) -> None:

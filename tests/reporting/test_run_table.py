@@ -9,10 +9,10 @@ import pytest
 from tests.test_predictions import predicted
 from tests.tiny import prepare, train
 from toolkit.competition import Competition
-from toolkit.pages.html import Interval, Table
+from toolkit.pages.html import Brief, Interval, Table
 from toolkit.recipe import Sets, to_dict
 from toolkit.reporting.inputs import gather
-from toolkit.reporting.run_table import better_elsewhere, differences, runs_section
+from toolkit.reporting.run_table import better_elsewhere, changed_settings, differences, runs_section
 from toolkit.runs import Run
 from toolkit.store import write_json, write_manifest
 
@@ -56,6 +56,17 @@ def test_a_recipe_is_told_by_what_differs_the_learning_rate_first() -> None:
     assert differences(best, best) == ""
     many = {"name": "c", **{f"field{number}": number for number in range(15)}}
     assert differences(many, {"name": "a"}).endswith("field5=5; and 9 more")
+
+
+def test_a_row_names_few_settings_and_opens_to_all() -> None:
+    many = {"name": "c", **{f"field{number}": number / 3 for number in range(15)}, "range": [1 / 3, 2.0]}
+    cell = changed_settings(many, {"name": "a"})
+    assert isinstance(cell, Brief)
+    assert cell.short == "field0=0, field1=0.3333; and 14 more"
+    assert cell.count("field") == 15 and cell.endswith("range=0.3333,2")
+    shown = changed_settings({"lr": 1}, {"lr": 2})
+    assert shown == "lr=1" and not isinstance(shown, Brief)
+    assert changed_settings({"lr": 1}, {"lr": 1}) == "-"
 
 
 def test_a_run_that_is_better_under_corruptions_is_named_beside_the_best_clean_one(

@@ -227,7 +227,7 @@ def test_what_was_chosen_among_a_searchs_trials_is_shown_where_there_is_any(ledg
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"bytes": "abc"}, "the line b has 'abc' in its column bytes, expected a number; mend it"),
+        ({"bytes": "abc"}, "the line b has 'abc' in its column bytes, expected a number; fix it"),
         ({"public": "nan"}, "the line b has 'nan' in its column public"),
         ({"submission": ""}, "has '' in its column submission, expected the path of its file"),
     ],

@@ -14,6 +14,7 @@ from toolkit.auditing.mimicry import Mimicry, stored_mimicry
 from toolkit.auditing.nested_labels import obey_suggestions
 from toolkit.auditing.orphans import Orphans, orphans_of
 from toolkit.auditing.split_options import split_options
+from toolkit.commands import command
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
@@ -205,7 +206,10 @@ class Split(Outcome):
             if holds.any() and newcomers(self.table)[holds].all():
                 continue
             if holds.any() and (self.fold[holds] == ALWAYS).all():
-                yield Warned(f"class {name!r} lies in one group alone: every fold is trained on it, none scored on it")
+                yield Warned(
+                    f"class {name!r} lies in one group alone: every fold is trained on it, none scored on it"
+                    f"{self._if_wrong()}"
+                )
                 continue
             without = [str(k) for k in range(self.folds) if not holds[self.fold == k].any()]
             if not without:
@@ -217,6 +221,13 @@ class Split(Outcome):
                 yield Warned(f"{where}: only {groups} {noun} hold it, and none is divided")
             else:
                 yield Warned(f"{where}, though {groups} {noun} hold it: they also hold what other folds need")
+
+    def _if_wrong(self) -> str:
+        """What to do if the audit's relatives are none."""
+        if self.plain or self.leaks is None:
+            return ""
+        divided = command(self.competition, self.workspace, "folds", "--split", "plain")
+        return f"; if audit.html shows as copies what are none, `{divided}` divides them"
 
     def _many_missing(self) -> Iterator[Warned]:
         """The same of so many classes that each can't have its sentence."""

@@ -16,7 +16,7 @@ from toolkit.decisions.decide import Decisions
 from toolkit.errors import UserError
 from toolkit.events import NAMES
 from toolkit.networks.tta import IDENTITY
-from toolkit.outcome import MENDED, Table, Warned, counted, interval, mended, number
+from toolkit.outcome import MENDED, Table, Warned, counted, mended, number
 from toolkit.predictions import Predictions
 from toolkit.runs import SCORES, Run, run_at
 from toolkit.scoring.matched_to_test import blend_matched, read_match
@@ -223,13 +223,14 @@ class Blend(Predictions):
             [
                 name,
                 f"{1 if one is metrics else shares.get(name, 0):.3f}",
-                interval(one["clean"]),
+                number(one["clean"]["score"]),
+                f"{number(one['clean']['low'])} to {number(one['clean']['high'])}",
                 *(number(one[kind]["score"]) if one.get(kind) else "-" for kind in further),
                 *([chosen.get(name, "-")] if chosen else []),
             ]
             for name, one in [*of_runs.items(), (self.name, metrics)]
         ]
-        columns = ["run", "share", "CV", *(NAMES[kind] for kind in further)]
+        columns = ["run", "share", "CV", "95 % interval", *(NAMES[kind] for kind in further)]
         columns += ["chosen among"] if chosen else []
         return Table(f"{self.labelled.competition.name}: blend, {metrics['metric']}", columns, rows, total=True)
 

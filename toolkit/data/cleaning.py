@@ -182,7 +182,7 @@ def _parsed(path: Path) -> list[tuple[int, dict[str, Any]]]:
                     found.append((start, line))
                 start = reader.line_num + 1
     except (csv.Error, OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} can't be read ({error}); mend it, or remove it and run the audit again") from None
+        raise UserError(f"{path} can't be read ({error}); fix it, or remove it and run the audit again") from None
     if not ({"action", "value"} <= set(head) and {"index", NAME} & set(head)):
         raise UserError(f"{path} must have the columns {', '.join(COLUMNS)}, it has {', '.join(head) or 'none'}")
     return found

@@ -63,7 +63,7 @@ class Settings:
         words = [self.precision, "channels last" if self.channels_last else "channels first"]
         words += ["compiled"] if self.compiled else []
         words += [f"{counted(self.micro_batch, 'image')} at a time"] if self.micro_batch else []
-        words += [f"{counted(len(self.products), 'convolution')} as products"] if self.products else []
+        words += [f"{counted(len(self.products), 'convolution')} as matrix products"] if self.products else []
         return ", ".join(words)
 
 

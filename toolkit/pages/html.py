@@ -46,13 +46,24 @@ class Interval(str):
         return round(100 * min(max((number - self.least) / width, 0), 1), 2) if width > 0 else 50.0
 
 
+class Brief(str):
+    """A cell of a table whose words are too many for a row: as many as fit are seen, a click shows all."""
+
+    short: str
+
+    def __new__(cls, short: str, whole: str) -> "Brief":
+        made = super().__new__(cls, whole)
+        made.short = short
+        return made
+
+
 @dataclass(frozen=True)
 class Table:
     """A click on its heads sorts it where it has more than two rows; "-" stands last."""
 
     title: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]  # words, or Intervals
+    rows: Sequence[Sequence[str]]  # words, Intervals, or Briefs
     note: str = ""
     marked: int | None = None  # a row in bold
     text: tuple[int, ...] = (0,)  # columns of words; the others are numbers
@@ -296,7 +307,7 @@ def _template() -> Template:
         "shares": lambda counts: counts / np.maximum(counts.sum(1, keepdims=True), 1),
     }
     environment.filters |= filters
-    for kind in (*KINDS, Section, Interval):
+    for kind in (*KINDS, Section, Interval, Brief):
         environment.tests[kind.__name__.lower()] = lambda value, kind=kind: isinstance(value, kind)
     files = resources.files("toolkit.pages")
     style, script = (files.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))

@@ -59,7 +59,7 @@ def _begun(
     run = run_of(labelled, recipe)
     with alone(claim_of(run), waiting_for(run, progress)):
         _, jobs = prepare(labelled, recipe, device, progress)
-        begin(run, jobs[fold], progress)
+        begin(run, jobs[fold])  # `train` tells how it is trained
     job, seen = jobs[fold], list[dict[str, Any]]()
     if job.place.finished:
         return job.place.history

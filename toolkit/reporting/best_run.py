@@ -20,6 +20,8 @@ def classes_section(run: Run) -> Section:
     known = {name: score for name, score in clean["by_class"].items() if score is not None}
     drawn: list[Block] = []
     few = len(competition.scored) <= SHOWN
+    never = _never_validated(run) if few and competition.task.exclusive else []
+    known = {name: score for name, score in known.items() if name not in never}
     if known:
         intervals = clean.get("by_class_interval")
         title = f"{label} by class" if few else f"{label} of the {len(known)} worst of {clean['classes']:,} classes"
@@ -27,7 +29,16 @@ def classes_section(run: Run) -> Section:
     if competition.task.exclusive:
         drawn.append(confusion_matrix(run) if few else _mistaken(run))
     note = f"Of the best run, {run.name}{run.beside}.{_weakest(run, known, label)}"
+    if never:
+        note += f" Without a score, as no fold validates one of them: {', '.join(never)}."
     return Section("Classes", [Row(drawn)] if drawn else [], note)
+
+
+def _never_validated(run: Run) -> list[str]:
+    """Classes that are scored and lie in no fold; a metric may call them 0."""
+    competition = run.labelled.competition
+    counts = run.confusion().sum(1)
+    return [competition.task.classes[at] for at in competition.scored if not counts[at]]
 
 
 def _bars(title: str, known: dict[str, float], intervals: dict[str, list[float] | None]) -> Bars:

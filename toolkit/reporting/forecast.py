@@ -118,7 +118,7 @@ def _number(line: Mapping[str, Any], column: str, name: str) -> float | None:
         return float(text) if text else None
     except ValueError:
         raise UserError(
-            f"the ledger's line of {name} has {text!r} in its column {column}, expected a number; mend it in an editor"
+            f"the ledger's line of {name} has {text!r} in its column {column}, expected a number; fix it in an editor"
         ) from None
 
 

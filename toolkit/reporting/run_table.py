@@ -6,7 +6,7 @@ from typing import Any
 
 from toolkit import recipe as recipes
 from toolkit.outcome import counted, number
-from toolkit.pages.html import Interval, Section, Table
+from toolkit.pages.html import Brief, Interval, Section, Table
 from toolkit.reporting.commands import flat, text_of
 from toolkit.reporting.forecast import CALLED
 from toolkit.reporting.inputs import Material
@@ -22,7 +22,7 @@ AS_USUAL = {
 }  # left out where they are
 FIRST = ("optimizer.lr", "model.name", "schedule.epochs", "optimizer.name", "batch_size")  # of what is changed
 UNCOUNTED = ("name", "chosen")  # fields that say nothing of a training
-DIFFERENCES = 6  # fields of a recipe that are named: of more a row is too tall
+DIFFERENCES, BRIEF = 6, 2  # fields of a recipe that are named; in a row of the table, which more make too tall
 SCORES = CALLED | {"holdout": "held out"}  # heads of columns
 
 
@@ -51,7 +51,7 @@ def _row(run: Run, material: Material, has: Sequence[str], compared: Mapping[Run
     row = [name, number(clean["score"]), bar, *others, epochs_cell(run), f"{run.seconds / 60:.1f}"]
     if compared:
         row += _held_against(compared.get(run), run == best)
-    return [*row, differences(run.recipe_fields, best.recipe_fields) or "-"]
+    return [*row, changed_settings(run.recipe_fields, best.recipe_fields)]
 
 
 def _tags(run: Run, material: Material) -> list[str]:
@@ -107,19 +107,27 @@ def _held_against(found: Comparison | None, best: bool) -> list[str]:
     return [f"{number(found.difference, '+')}\n{low} to {high}", f"{words} ({found.sure:.3f})"]
 
 
-def differences(recipe: Mapping[str, Any], best: Mapping[str, Any]) -> str:
+def changed_settings(recipe: Mapping[str, Any], best: Mapping[str, Any]) -> str:
+    """A cell of a row: the first differences, and all of them where it is opened."""
+    short, whole = (differences(recipe, best, most) for most in (BRIEF, None))
+    return (Brief(short, whole) if short != whole else whole) or "-"
+
+
+def differences(recipe: Mapping[str, Any], best: Mapping[str, Any], most: int | None = DIFFERENCES) -> str:
     """What a recipe has that the best one has not, also what isn't stored as it is as usual; names don't count, nor
     does what only the best one says. The learning rate comes first, fields of one group stand together.
+
+    most: fields that are named; None: all.
     """
     mine, theirs = _flat(recipe), _flat(best)
     changed = [name for name in mine if name.partition(".")[0] not in UNCOUNTED and mine[name] != theirs.get(name)]
     changed.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     groups: dict[str, list[str]] = {}
-    for name in changed[:DIFFERENCES]:
+    for name in changed[:most]:
         groups.setdefault(name.rpartition(".")[0], []).append(name)
     listed = [_together(group, names, mine) for group, names in groups.items()]
-    if len(changed) > DIFFERENCES:
-        listed.append(f"and {len(changed) - DIFFERENCES} more")
+    if most is not None and len(changed) > most:
+        listed.append(f"and {len(changed) - most} more")
     return "; ".join(listed)
 
 
@@ -133,6 +141,8 @@ def _together(group: str, names: Sequence[str], values: Mapping[str, Any]) -> st
 
 def _short(value: Any) -> str:
     """As on the command line, numbers in four digits."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(_short, value))
     return f"{value:.4g}" if isinstance(value, float) else text_of(value)
 
 

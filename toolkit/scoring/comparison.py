@@ -86,11 +86,14 @@ def compare_runs(runs: Sequence[Predictions], other: Predictions) -> list[Compar
 
 
 def compare_with_best(run: Run) -> str:
-    """The clean score of a run against that of the best other one on the same data and folds, in words."""
+    """The clean score of a run against that of the best other one on the same data and folds, in words.
+
+    Empty where there is no other.
+    """
     rivals = without_handicap([other for other in current_runs(run.labelled) if other != run])
     others = sorted(rivals, key=lambda one: -one.merit)[:COMPARED]
     if not others:
-        return f"{run.name}: the first run, so there is none to compare it with"
+        return ""
     best = others[0]
     found = compare_runs([run, *others[1:]], best)[0]
     among = f", among {len(others) + 1} runs" if len(others) > 1 else ""

@@ -93,9 +93,9 @@ class Match:
         told = f"test images can be told from validation images with an AUC of {before}"
         size = f"weighted, {len(self.rows):,} validation images are worth {self.effective:,.0f}"
         if self.alike:
-            return f"{told}: they look alike, so the clean score stands for the test-matched one"
+            return f"{told}: they look alike, so the CV score is the test-like score as well"
         if (self.cells == CLEAN).all():
-            return f"{told}; no mixture of corruptions explains it, so images are only weighted, not corrupted; {size}"
+            return f"{told}; no mix of corruptions explains it, so images are weighted, not corrupted; {size}"
         shares = [f"{name} {share:.0%}" for name, share in list(self.mixture(rgb).items())[:5]]
         return f"{told}, and with {self.auc_after:.2f} once matched ({', '.join(shares)}, …); {size}"
 

@@ -249,7 +249,7 @@ class Ledger(Outcome):
             column, expected = (wrong, "a number") if wrong else ("submission", "the path of its file")
             raise UserError(
                 f"{self.path}: the line {identity(line) or 'of ' + line['time']} has {line[column]!r} in its column "
-                f"{column}, expected {expected}; mend it in an editor"
+                f"{column}, expected {expected}; fix it in an editor"
             )
 
     def _find(self, lines: list[Line], name: str | None, path: Path | None = None) -> Line:
@@ -296,12 +296,12 @@ def read(path: Path) -> list[Line]:
             for line in reader:
                 if None in line:
                     raise UserError(
-                        f"{path} line {reader.line_num} has more cells than the first; mend it in an editor"
+                        f"{path} line {reader.line_num} has more cells than the first; fix it in an editor"
                     )
                 lines.append({name: value or "" for name, value in line.items()})
             names = reader.fieldnames or ()
     except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} can't be read ({error}); mend it in an editor") from None
+        raise UserError(f"{path} can't be read ({error}); fix it in an editor") from None
     if not {"competition", "submission"} <= set(names):
         raise UserError(f"{path} must have the columns competition and submission, it has {', '.join(names)}")
     return [dict.fromkeys(COLUMNS, "") | line for line in lines]

@@ -95,7 +95,8 @@ def _boost(run: Boosted, fields: dict[str, Any], sources: Sequence[Run], device:
         progress.say(
             f"{run.name}: no {' and no '.join(lacking)} score; {text} {', '.join(run.recipe_fields['features'])}"
         )
-    progress.say(compare_with_best(run))
+    if words := compare_with_best(run):
+        progress.say(words)
     return run
 
 

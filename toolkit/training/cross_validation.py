@@ -290,7 +290,9 @@ def _train_once(
     add_scores(run, stress, deadline, device, progress)
     if progress is not SILENT:  # a search, which reads no sentence, would read all runs after each trial
         with progress.phase("comparing it with the best run"):
-            progress.say(compare_with_best(run))
+            words = compare_with_best(run)
+        if words:
+            progress.say(words)
 
 
 def _put_together(
