@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.blending.blend_folder import Blend
+from toolkit.checked import check_last_line, readable
 from toolkit.claims import claimed, claimed_run, in_turn, owner_of
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import image_shape
@@ -262,7 +263,9 @@ def _line(one: Removable) -> dict[str, str]:
 def _lines(workspace: Workspace) -> list[dict[str, str]]:
     if not workspace.removed.exists():
         return []
-    with open(workspace.removed, encoding="utf-8", newline="") as file:
+    remedy = "mend it in an editor, or remove it: it only tells of runs that are gone"
+    check_last_line(workspace.removed, remedy)
+    with readable(workspace.removed, remedy), open(workspace.removed, encoding="utf-8-sig", newline="") as file:
         return [{name: line.get(name) or "" for name in COLUMNS} for line in csv.DictReader(file)]
 
 
