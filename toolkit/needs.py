@@ -124,10 +124,10 @@ def teacher(labelled: "Labelled", recipe: "Recipe") -> "BlendTeacher | None":
     name = recipe.distil.blend
     if not name:
         return None
-    from toolkit.blending.blend_folder import Blend, chosen_folder
+    from toolkit.blending.blend_folder import Blend
     from toolkit.training.distillation import BlendTeacher
 
-    folder = chosen_folder(labelled.workspace) if name == "chosen" else labelled.workspace.ensemble / name
+    folder = labelled.workspace.chosen_blend if name == "chosen" else labelled.workspace.ensemble / name
     found = Blend(folder, labelled)
     if not found.finished or not found.is_current:
         raise UserError(

@@ -273,13 +273,13 @@ class Project(Opened):
     def reproduce(self, name: str) -> "Done":
         """Build the submission of that ID again and prove that it is the same, byte for byte."""
         self.ledger.find(name)  # before anything heavy is imported
-        from toolkit.blending.blend_folder import Blend, chosen_folder
+        from toolkit.blending.blend_folder import Blend
         from toolkit.data.labelled import open_labelled
         from toolkit.notebooks.hand_in import reproduce
 
         needs.unchanged(self)
         # of what is missing nothing is made: it would be another submission
-        blend = Blend(chosen_folder(self.workspace), open_labelled(self.competition, self.workspace))
+        blend = Blend(self.workspace.chosen_blend, open_labelled(self.competition, self.workspace))
         return reproduce(blend, self.ledger, name, self.device)
 
     def upload(self, name: str | None = None, *, kaggle: str | None = None, team: int | None = None) -> "Done":

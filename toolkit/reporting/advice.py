@@ -18,7 +18,7 @@ from toolkit.reporting.commands import compete, is_practice, train_command
 from toolkit.reporting.forecast import NEEDED
 from toolkit.reporting.weaknesses import Weakness, allowed, legal, still_rising, weakest_class, weakest_family
 from toolkit.runs import Boosted, Run, current_runs, without_handicap
-from toolkit.store import read_json, read_manifest
+from toolkit.store import read_manifest
 from toolkit.submission.ledger import Ledger, Line, identity
 
 MOST = 5  # steps: of more none is done
@@ -54,10 +54,7 @@ class Known:
     @cached_property
     def blended(self) -> set[str] | None:
         """The runs that the chosen blend was made from; None where there is none."""
-        folder = self.labelled.workspace.ensemble
-        chosen = folder / "chosen.json"  # as `blend_folder` has it, which imports torch
-        name = str(read_json(chosen, "blend")["blend"]) if chosen.exists() else "mean"
-        manifest = read_manifest(folder / name)
+        manifest = read_manifest(self.labelled.workspace.chosen_blend)
         return None if manifest is None else set(manifest["runs"])
 
 
