@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -171,6 +172,27 @@ def test_epochs_are_chosen_anew_by_the_first_folds_speed_for_all_folds(labelled:
         run.recipe.schedule.epochs
     }
     assert len(list(labelled.workspace.train.glob("first*"))) == 1
+
+
+def test_epochs_are_not_begun_anew_for_as_many_as_before(
+    labelled: Labelled, measured: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first fold's look took so long that what it would gain is lost with what was trained."""
+    heard, left = Heard(), (600 - closing_seconds(600)) * MARGIN
+    measured({"first": left / STEPS / 4.2})
+    opening = opened(labelled, (override(FIRST, ["schedule.epochs=40"]),), alone=True, progress=heard)
+
+    clock = [time.monotonic()]
+
+    def looked(*given: Any) -> float:
+        clock[0] += 120.0
+        return 0.8
+
+    monkeypatch.setattr(spending, "first_pace", looked)
+    monkeypatch.setattr(spending, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    part = opening._next()
+    assert part is not None and opening._settled(part).recipe.schedule.epochs == 4
+    assert "epochs in all folds, not" not in str(heard)
 
 
 def test_a_further_part_for_which_the_machine_became_too_busy_is_skipped(

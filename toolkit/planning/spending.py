@@ -313,11 +313,11 @@ class Spending:
             cost = cost.times(pace)
             self.kept.costs[recipe.name] = cost
             left = MARGIN * (self._left + time.monotonic() - begun)
-            epochs, possible = recipe.schedule.epochs, min(part.wanted, cost.epochs_within(left))
+            # begun anew, what the first fold has trained so far is lost
+            epochs, possible = recipe.schedule.epochs, min(part.wanted, cost.epochs_within(MARGIN * self._left))
             if cost.of(epochs) > TOO_LONG * left or possible > TOO_SHORT * epochs:
                 if new:
                     forget_run(self.labelled, recipe)
-                possible = min(part.wanted, cost.epochs_within(MARGIN * self._left))
                 if possible < 1 and self.kept.ended:
                     raise UserError("the machine has become so busy that not one epoch fits into what is left")
                 possible = max(1, possible)
