@@ -104,9 +104,7 @@ def test_a_network_that_timm_does_not_know_is_told(name: str, said: str, pretrai
 
 def test_an_encoder_that_does_not_fit_its_architecture_is_told() -> None:
     model = Model(name="", encoder="densenet121", pretrained=False)
-    with pytest.raises(
-        UserError, match="encoder 'densenet121' for DeepLabV3Plus: DenseNet encoders do"
-    ):
+    with pytest.raises(UserError, match="encoder 'densenet121' for DeepLabV3Plus: DenseNet encoders do"):
         segmenter("DeepLabV3Plus", model, 2, 3)
     with pytest.raises(UserError, match="smp has no architecture 'Unet9'; there are"):
         segmenter("Unet9", model, 2, 3)
