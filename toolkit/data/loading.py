@@ -61,7 +61,7 @@ def check_practice_size(workspace: Workspace, size: int | None) -> None:
     drawn = read_json(note, "size", holds=dict[str, int])["size"]
     if drawn != size:
         raise UserError(
-            f"{workspace.practice} was drawn with --practice-size {drawn}; leave {size} out, choose another "
+            f"{workspace.practice} was made with --practice-size {drawn}; leave {size} out, choose another "
             f"--workspace, or remove {workspace.folder}"
         )
 
