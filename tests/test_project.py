@@ -150,3 +150,10 @@ def test_an_explanation_on_a_fresh_checkout_audits_first(tmp_path: Path) -> None
     fresh = project(tmp_path)
     fresh.explain(3)
     assert fresh.workspace.cleaning.exists()
+
+
+def test_practice_data_of_another_size_are_told_also_where_their_files_are_not_needed(tmp_path: Path) -> None:
+    assert project(tmp_path).raw.exists()
+    project(tmp_path, practice_size=72)
+    with pytest.raises(UserError, match="practice was made with --practice-size 72; leave 99 out"):
+        project(tmp_path, practice_size=99)

@@ -74,6 +74,10 @@ class Opened:
             self.device = ask(cluster, device, self.progress)
         self.log = chosen(log)
         look_in(weights)
+        if practice and practice_size is not None:  # also where nothing needs the files themselves
+            from toolkit.data.loading import check_practice_size
+
+            check_practice_size(self.workspace, practice_size)
         sweep_leftovers(self.workspace, self.submissions)
 
     def __repr__(self) -> str:

@@ -198,5 +198,5 @@ def test_practice_data_of_another_size_are_not_passed_off_as_these(mars: Competi
     workspace = Workspace(tmp_path, "mars-practice")
     for size in (24, 24, None):
         draw_practice(mars, workspace, 0, size, SILENT)
-    with pytest.raises(UserError, match="was drawn with --practice-size 24; leave 48 out, choose another"):
+    with pytest.raises(UserError, match="was made with --practice-size 24; leave 48 out, choose another"):
         draw_practice(mars, workspace, 0, 48, SILENT)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.networks.weights import stored
-from toolkit import Model, UserError, classifier
+from toolkit import Model, UserError, classifier, segmenter
 from toolkit.networks.backbones import timm_options
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -86,3 +86,25 @@ def test_asking_for_options_draws_nothing() -> None:
     before = torch.get_rng_state()
     assert timm_options("test_vit3", 0.1) == {"dynamic_img_size": True, "drop_path_rate": 0.1}
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("ResNet18", "timm has no network 'ResNet18'; did you mean resnet18, "),
+        ("", "timm has no network ''; timm.list_models"),
+        ("resnet18.nonsense", "timm has no weights 'nonsense' of resnet18; there are a1_in1k, "),
+    ],
+)
+def test_a_network_that_timm_does_not_know_is_told(name: str, said: str, pretrained: bool) -> None:
+    with pytest.raises(UserError, match=said):
+        classifier(name, Model(name="", pretrained=pretrained), 5, 3)
+
+
+def test_an_encoder_that_does_not_fit_its_architecture_is_told() -> None:
+    model = Model(name="", encoder="densenet121", pretrained=False)
+    with pytest.raises(UserError, match="encoder 'densenet121' for DeepLabV3Plus: DenseNet encoders do"):
+        segmenter("DeepLabV3Plus", model, 2, 3)
+    with pytest.raises(UserError, match="smp has no architecture 'Unet9'; there are"):
+        segmenter("Unet9", model, 2, 3)

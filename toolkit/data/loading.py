@@ -41,7 +41,6 @@ def draw_practice(
 
     size: samples (None: as many as are there, or the competition says); UserError where others are there.
     """
-    note = workspace.practice / DRAWN
     if not workspace.practice.exists():
         size = size or competition.practice_size
         with progress.phase("making practice data"), atomic(workspace.practice) as partial:
@@ -50,19 +49,21 @@ def draw_practice(
                 competition.practice(partial, seed, size)
             write_json(partial / DRAWN, {"size": size})
         progress.say(f"made synthetic practice data in {workspace.practice}")
-    elif (
-        size is not None and note.exists() and (drawn := read_json(note, "size", holds=dict[str, int])["size"]) != size
-    ):
-        raise UserError(
-            f"{workspace.practice} was drawn with --practice-size {drawn}; leave {size} out, choose another "
-            f"--workspace, or remove {workspace.folder}"
-        )
+    check_practice_size(workspace, size)
     return workspace.practice / "raw"
 
 
-def _size(note: Path) -> int:
-    size: int = read_json(note, "size", holds=dict[str, int])["size"]
-    return size
+def check_practice_size(workspace: Workspace, size: int | None) -> None:
+    """UserError where practice data of another size are there."""
+    note = workspace.practice / DRAWN
+    if size is None or not note.exists():
+        return
+    drawn = read_json(note, "size", holds=dict[str, int])["size"]
+    if drawn != size:
+        raise UserError(
+            f"{workspace.practice} was made with --practice-size {drawn}; leave {size} out, choose another "
+            f"--workspace, or remove {workspace.folder}"
+        )
 
 
 def load(

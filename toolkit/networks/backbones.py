@@ -2,11 +2,12 @@
 
 import inspect
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import torch
 
-from toolkit.errors import UserError
+from toolkit.errors import UserError, listed
 from toolkit.networks.pretrained import pretrained_backbone
 from toolkit.recipe import Model
 
@@ -35,6 +36,7 @@ def make_backbone(timm_name: str, model: Model, channels: int) -> Backbone:
     """
     import timm
 
+    _check_known(timm_name)
     options = timm_options(timm_name, model.drop_path)
     if model.pretrained:
         made: Any = pretrained_backbone(timm_name, channels, options)
@@ -49,6 +51,24 @@ def make_backbone(timm_name: str, model: Model, channels: int) -> Backbone:
         height, width = config["input_size"][1:]
         return Backbone(made, mean, std, fixed_size=(height, width))
     return Backbone(made, mean, std, stride=int(made.patch_embed.feat_ratio()))
+
+
+def _check_known(timm_name: str) -> None:
+    """UserError for a network, or weights of it, that timm doesn't know."""
+    import timm
+
+    name, _, weights = timm_name.partition(".")
+    if ":" in name:  # in a folder or on the hub, by its address
+        return
+    if not timm.is_model(name):
+        near = get_close_matches(name.lower(), timm.list_models(), 3)
+        meant = f"did you mean {listed(near)}?" if near else "timm.list_models() has all"
+        raise UserError(f"timm has no network {timm_name!r}; {meant}")
+    try:
+        timm.get_pretrained_cfg(timm_name)
+    except RuntimeError:
+        known = [one.partition(".")[2] for one in timm.list_pretrained(f"{name}.*")]
+        raise UserError(f"timm has no weights {weights!r} of {name}; there are {listed(known) or 'none'}") from None
 
 
 def timm_options(timm_name: str, drop_path: float) -> dict[str, Any]:

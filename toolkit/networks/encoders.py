@@ -43,7 +43,9 @@ def build(architecture: str, model: Model, channels: int, options: Mapping[str, 
     """
     import segmentation_models_pytorch as smp  # a trained network runs where it isn't installed
 
-    make, name = getattr(smp, architecture), timm_name(model.encoder)
+    make, name = getattr(smp, architecture, None), timm_name(model.encoder)
+    if make is None:
+        raise UserError(f"smp has no architecture {architecture!r}; there are Unet, Linknet, DeepLabV3Plus, Segformer")
     if name:
         options = {**options, **timm_options(name, model.drop_path)}
     elif model.drop_path:

@@ -172,9 +172,10 @@ def segmenter(architecture: str, model: Model, classes: int, channels: int) -> N
         raise UserError(f"model.attention=scse is for a U-Net, not for {architecture}")
     try:
         body: Any = encoders.build(architecture, model, channels, {"classes": classes, **options})
-    except (KeyError, RuntimeError):
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = f" for {architecture}: {str(error).strip().rstrip('.!')}" if isinstance(error, ValueError) else ""
         raise UserError(
-            f"smp can't build the encoder {model.encoder!r}; try resnet18, resnet34 or timm-regnetx_002"
+            f"smp can't build the encoder {model.encoder!r}{reason}; try resnet18, resnet34 or timm-regnetx_002"
         ) from None
     stride = body.encoder.output_stride if body.requires_divisible_input_shape else 1
     mean, std = encoders.scaling(model.encoder) if model.pretrained else ((0.5,) * 3, (0.25,) * 3)
