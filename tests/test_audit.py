@@ -59,4 +59,4 @@ def test_without_data_one_sentence_says_where_they_come_from_before_torch_is_loa
 
 def test_wrong_usage_ends_with_status_2() -> None:
     done = run("-m", "toolkit.audit", "competitions/mars", "--dta", "folder")
-    assert done.returncode == 2 and "unrecognized arguments: --dta" in done.stderr and not done.stdout
+    assert done.returncode == 2 and "no option --dta; did you mean --data?" in done.stderr and not done.stdout

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import START
+from toolkit import claims
 from toolkit.claims import claimed
-from toolkit.processes import GRACE, alive, this_process
+from toolkit.processes import GRACE, Owner, alive, this_process
 from toolkit.store import write_json
 
 
@@ -45,6 +46,23 @@ def test_a_claim_is_had_by_one_and_ends_with_its_process(tmp_path: Path) -> None
     with claimed(path) as mine:
         assert not mine, "another machine has given a sign of life"
     os.utime(path, (0, time.time() - GRACE - 1))
+    with claimed(path) as mine:
+        assert mine
+
+
+def test_a_claim_that_is_given_back_while_it_is_looked_at_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "claim"
+    write_json(path, {**asdict(this_process()), "host": "elsewhere"})
+    read = claims.owner_of
+
+    def given_back(claim: Path) -> Owner:
+        owner = read(claim)
+        claim.unlink()
+        return owner
+
+    monkeypatch.setattr(claims, "owner_of", given_back)
     with claimed(path) as mine:
         assert mine
 

@@ -30,6 +30,13 @@ def test_what_is_whole_or_no_command_stays_as_it_is() -> None:
         assert typed(text, plain) == text
 
 
+def test_a_whole_command_finds_the_ledger_that_the_project_has() -> None:
+    elsewhere = project(submissions="a b")
+    whole = typed(f"compete grade {elsewhere.name} --practice", elsewhere)
+    assert whole == f"compete grade {elsewhere.name} --practice --submissions 'a b'" == typed(whole, elsewhere)
+    assert typed("a b/report.html", elsewhere) == "a b/report.html"
+
+
 def test_to_record_a_score_is_said_once() -> None:
     built = [("compete submit … --score 0.71", "records what the leaderboard says")]
     advised = [("compete submit a --score 0.xx", "no score is recorded"), ("compete train a seed=1", "another seed")]

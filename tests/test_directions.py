@@ -33,7 +33,7 @@ LAYERS = (
     "preflight",
     "tracking",
     "next_steps command_words overview difference recipe_tables",
-    "needs project pipeline",
+    "opened needs project pipeline",
     "recognition",
     "usage",
     "command_line new audit folds train boost search ensemble submit report clean status diff recipes grade run "

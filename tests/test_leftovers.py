@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import prepare, project, train
-from toolkit.claims import claimed
+from toolkit.claims import claimed, turn
 from toolkit.partial_files import STALE_SECONDS
 from toolkit.runs import Run
 from toolkit.store import MANIFEST, read_json, write_json, write_manifest
@@ -26,6 +26,18 @@ def test_half_written_files_are_swept_anywhere_in_the_workspace(tmp_path: Path) 
     os.utime(drawn, (0, 0))
     project(tmp_path)
     assert list(tmp_path.rglob("*.partial")) == [drawn]
+
+
+def test_the_lock_of_a_manifest_goes_where_nobody_holds_it(tmp_path: Path) -> None:
+    made = prepare(tmp_path)
+    free, held = (folder / f".{MANIFEST}.lock" for folder in (made.workspace.evidence, made.workspace.data))
+    with turn(free), turn(held):
+        pass
+    with turn(held):
+        project(tmp_path)
+        assert not free.exists() and held.exists()
+    with turn(free):  # it can be taken again
+        assert free.exists()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Artefacts appear whole or not at all, and a folder counts as finished by its manifest."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,3 +162,29 @@ def test_json_of_another_shape_is_told_with_its_file(text: str, tmp_path: Path) 
     path.write_text(text, errors="surrogateescape")
     with pytest.raises(UserError, match=r"plan\.json is (damaged|not readable JSON).*; remove it and run the command"):
         read_json(path, "a")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"a": None}, r"'a' in it should be a list, is null"),
+        ({"a": "xyz"}, "'a' in it should be a list, is \"xyz\""),
+        ({"a": ["x", {"b": 1}]}, r"1 in it should be a text, is"),
+    ],
+)
+def test_unsealed_json_that_holds_something_else_is_told(value: object, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "holdout.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(UserError, match=f"holdout.json is damaged: {said}"):
+        read_json(path, holds=dict[str, list[str]])
+    path.write_text('{"a": ["x"], "b": []}')
+    assert read_json(path, holds=dict[str, list[str]]) == {"a": ["x"], "b": []}
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../../..", "/etc", ["mean"], None, 3])
+def test_what_is_noted_as_the_chosen_blend_leads_nowhere_else(name: object, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "mars")
+    workspace.ensemble.mkdir(parents=True)
+    workspace.chosen.write_text(json.dumps({"blend": name}))
+    with pytest.raises(UserError, match=r"chosen\.json is damaged"):
+        _ = workspace.chosen_blend

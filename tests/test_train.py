@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
-from tests.tiny import competition, prepare
+from tests.tiny import FIRST, competition, prepare
 from toolkit.command_line import parser, run_command
 from toolkit.train import add_options, train
 
@@ -48,3 +49,19 @@ def test_a_seed_is_the_recipes_unless_it_is_given(tmp_path: Path, capsys: pytest
     for more in (["--recipe", "second"], ["--recipe", "second", "--seed", "5"]):
         trained(tmp_path, capsys, QUICK, "--stress", "none", *more)
     assert sorted(run.recipe.seed for run in made.runs()) == [1, 5]
+
+
+def test_the_other_folds_are_of_the_same_recipe() -> None:
+    made = parser("train", "", overrides=True)
+    add_options(made)
+    project = Mock(**{"choose_recipe.return_value": FIRST, "save_recipe.return_value": FIRST})
+    for more, rest in (
+        (["--recipe", "a b.json", "seed=4"], " --recipe 'a b.json' seed=4"),
+        (["--recipe", "second", "seed=4", "--save-as", "mine"], " --recipe mine"),
+        (["--seed", "3"], " --seed 3"),
+        ([], ""),
+    ):
+        options = made.parse_intermixed_args(["tiny", *more, "--fold", "0"])
+        assert train(project, options).next[0][0] == f"compete train{rest}"
+    train(project, made.parse_intermixed_args(["tiny", "--fold", "0", "--save-as", ""]))
+    project.save_recipe.assert_called_with(FIRST, "")  # which refuses that name

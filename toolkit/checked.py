@@ -3,6 +3,7 @@
 A file of which no hash is known, as folders were left before hashes were kept, is taken as it is.
 """
 
+import csv
 import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from toolkit.store import MANIFEST, SEALED, digest, whole_manifest, write_json
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+TAIL = 1 << 22  # bytes of a CSV in which its first line, or its last, has room
+DOWNLOAD = "download the organisers' files again"
 
 
 def checked(path: Path, remedy: str) -> Path:
@@ -79,6 +83,26 @@ def readable(path: Path, remedy: str) -> Iterator[None]:
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path} is damaged ({reason[:200]}); {remedy}") from None
+
+
+def check_last_line(path: Path, remedy: str, separator: str = ",") -> None:
+    """UserError where a CSV was cut in the middle of a line: its last has no end, and fewer cells than its first.
+
+    Readers take what is missing for blank cells. What isn't text as it lies there, such as a packed file, is left to
+    them.
+    """
+    with open(path, "rb") as file:
+        head = file.readline(TAIL).removeprefix(b"\xef\xbb\xbf")
+        file.seek(max(file.tell(), path.stat().st_size - TAIL))
+        tail = file.read()
+    last = tail.rpartition(b"\n")[2]
+    odd = any(line.count(b'"') % 2 or b"\0" in line or b"\r" in line.rstrip() for line in (head, last))
+    if not odd and last.strip() and 0 < _cells(last, separator) < _cells(head, separator):
+        raise UserError(f"{path} ends in the middle of a line, as a file does that was cut short; {remedy}")
+
+
+def _cells(line: bytes, separator: str) -> int:
+    return len(next(csv.reader([line.decode("utf-8", errors="replace").strip()], delimiter=separator), []))
 
 
 def keep(paths: Iterable[Path]) -> None:

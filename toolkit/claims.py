@@ -53,17 +53,24 @@ def claimed(path: Path) -> Iterator[bool]:
         yield False
         return
     with own:
-        if path.exists():
-            owner = owner_of(path)
-            if owner.host != this_host() and alive(owner, path.stat().st_mtime):
-                yield False
-                return
+        if _is_elsewhere(path):
+            yield False
+            return
         write_json(path, asdict(this_process()))
         try:
             with beating(lambda: os.utime(path)):
                 yield True
         finally:
             path.unlink(missing_ok=True)
+
+
+def _is_elsewhere(path: Path) -> bool:
+    """Does a process of another machine have it? It may give it back meanwhile."""
+    owner = owner_of(path)
+    try:
+        return owner.host != this_host() and alive(owner, path.stat().st_mtime)
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -114,11 +114,11 @@ def add_faults(made: "argparse.ArgumentParser | argparse._ArgumentGroup") -> Non
 
 
 def check_words(made: argparse.ArgumentParser, arguments: Sequence[str] | None) -> None:
-    """Wrong usage where an argument isn't UTF-8: it could be neither shown nor stored."""
+    """Wrong usage where an argument isn't UTF-8, or has a null character: it could be neither shown nor stored."""
     for word in sys.argv[1:] if arguments is None else arguments:
-        if not word.isprintable() and any("\ud800" <= sign <= "\udfff" for sign in word):
+        if not word.isprintable() and any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in word):
             shown = word.encode("unicode_escape").decode("ascii")
-            made.error(f"the argument {shown} isn't UTF-8; rename the file or folder, or type it anew")
+            made.error(f"the argument {shown} can't be a name; rename the file or folder, or type it anew")
 
 
 def run_command(

@@ -4,18 +4,19 @@ What an unfinished training goes on from stays.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from toolkit.claims import claimed, claimed_run
+from toolkit.claims import claimed, claimed_run, turn
 from toolkit.errors import UserError
 from toolkit.partial_files import folders_below, remove, sweep
 from toolkit.store import MANIFEST, Workspace, read_manifest
 
 OF_A_FOLD = ("state.pt", "taught.npy", "snapshots")  # of no use once the fold is trained to its end
-OF_A_RUN = ("last_*", "averaged_*", f".{MANIFEST}.lock")  # in its folds, of no use once all of them are
+LOCK = f".{MANIFEST}.lock"  # as `checked` takes it
+OF_A_RUN = ("last_*", "averaged_*", LOCK)  # in its folds, of no use once all of them are
 OOF = "oof.npy"  # in a run's folds: of masks of no use once the run has one of all
 MASKS = re.compile(rb"'shape': \((\d+, ){3}\d+\)")  # (N, channels, H, W) in the head of a .npy file
 
@@ -25,7 +26,8 @@ def sweep_leftovers(workspace: Workspace, submissions: Path) -> None:
     can't be written nothing is said here.
     """
     with suppress(OSError):
-        inner = folders_below(workspace.folder, without={workspace.practice, workspace.decoded})
+        inner = list(folders_below(workspace.folder, without={workspace.practice, workspace.decoded}))
+        _unlock(inner)
         sweep(chain(inner, (workspace.root, submissions, submissions / workspace.name)))
         for claim in sorted(workspace.claims.glob("*")):
             if claim.suffix != ".lock":
@@ -36,6 +38,14 @@ def sweep_leftovers(workspace: Workspace, submissions: Path) -> None:
                 with claimed_run(workspace.claims, run) as mine:
                     if mine:
                         forget(of_no_use(run))
+
+
+def _unlock(folders: Iterable[Path]) -> None:
+    """Remove the locks of manifests that nobody holds: `checked` makes them anew."""
+    for lock in (folder / LOCK for folder in folders):
+        if lock.exists():
+            with suppress(OSError), turn(lock).acquire(timeout=0):  # a Timeout is one
+                lock.unlink()
 
 
 def _with_leftovers(train: Path) -> set[Path]:

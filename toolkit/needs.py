@@ -106,6 +106,8 @@ def runs(project: "Project", labelled: "Labelled") -> None:
 
 def something_to_report(project: "Project") -> None:
     """A finished run, on whatever folds; UserError where there is none: who asks for a page waits for no training."""
+    if read_manifest(project.workspace.data) is not None:
+        unchanged(project)
     runs = project.workspace.train.glob("[!.]*/")
     if any(read_manifest(run) is not None for run in runs):
         return
@@ -122,10 +124,10 @@ def teacher(labelled: "Labelled", recipe: "Recipe") -> "BlendTeacher | None":
     name = recipe.distil.blend
     if not name:
         return None
-    from toolkit.blending.blend_folder import Blend, chosen_folder
+    from toolkit.blending.blend_folder import Blend
     from toolkit.training.distillation import BlendTeacher
 
-    folder = chosen_folder(labelled.workspace) if name == "chosen" else labelled.workspace.ensemble / name
+    folder = labelled.workspace.chosen_blend if name == "chosen" else labelled.workspace.ensemble / name
     found = Blend(folder, labelled)
     if not found.finished or not found.is_current:
         raise UserError(

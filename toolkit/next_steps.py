@@ -8,13 +8,13 @@ from toolkit.store import read_manifest
 
 if TYPE_CHECKING:
     from toolkit.data.labelled import Labelled
-    from toolkit.project import Project
+    from toolkit.opened import Opened
 
 Steps = list[tuple[str, str]]
 MOST = 3
 
 
-def next_steps(project: "Project", labelled: "Labelled | None" = None) -> Steps:
+def next_steps(project: "Opened", labelled: "Labelled | None" = None) -> Steps:
     """Commands such as `compete train`, each with a reason, the best first. labelled: as opened, if it is.
 
     Where something is damaged there are none: the command that needs it says so.
@@ -26,7 +26,7 @@ def next_steps(project: "Project", labelled: "Labelled | None" = None) -> Steps:
     return []
 
 
-def to_begin(project: "Project") -> Steps:
+def to_begin(project: "Opened") -> Steps:
     """Where nothing is there yet."""
     if project.practice:
         return [("compete run --budget 3m", "all of it, from data to a checked submission, in three minutes")]
@@ -42,7 +42,7 @@ def to_begin(project: "Project") -> Steps:
     return [*tries, ("compete run --data FOLDER --budget 30m", f"once FOLDER has {files}")]
 
 
-def _advised(project: "Project", labelled: "Labelled | None") -> Steps:
+def _advised(project: "Opened", labelled: "Labelled | None") -> Steps:
     if not project.workspace.folds.exists():
         return [("compete train", "makes the folds and trains the first recipe on them")]
     from toolkit.data.labelled import open_labelled

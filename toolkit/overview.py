@@ -10,11 +10,11 @@ from toolkit.disk import bytes_in, in_bytes
 from toolkit.errors import UserError
 from toolkit.events import NAMES
 from toolkit.outcome import Outcome, Table, Warned, counted, number
-from toolkit.store import Workspace, read_json, read_manifest
+from toolkit.store import Workspace, read_manifest
 
 if TYPE_CHECKING:
     from toolkit.data.labelled import Labelled
-    from toolkit.project import Project
+    from toolkit.opened import Opened
     from toolkit.runs import Run
     from toolkit.submission.ledger import Line
 
@@ -128,7 +128,7 @@ def _text(score: str) -> str:
     return number(float(score)) if score else "-"
 
 
-def status(project: "Project") -> Status:
+def status(project: "Opened") -> Status:
     """Reads a few small files, and none of the large ones."""
     from toolkit.next_steps import next_steps
 
@@ -181,10 +181,9 @@ def _blend(labelled: "Labelled") -> dict[str, Any] | None:
     """The one that a submission would follow."""
     from toolkit.predictions import Predictions
 
-    pointer = labelled.workspace.ensemble / "chosen.json"
-    if not pointer.exists():
+    if not labelled.workspace.chosen.exists():
         return None
-    found = Predictions(labelled.workspace.ensemble / str(read_json(pointer, "blend")["blend"]), labelled)
+    found = Predictions(labelled.workspace.chosen_blend, labelled)
     if not found.finished:
         return None
     return {"name": found.name, **{kind: found.metrics.get(kind) for kind in ("clean", "stress", "matched")}}

@@ -11,136 +11,41 @@ What a step needs and isn't there yet is made first, with defaults, and a line s
 
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from toolkit import needs
-from toolkit.disk import bytes_of
 from toolkit.errors import UserError
-from toolkit.leftovers import sweep_leftovers
+from toolkit.opened import Opened
 from toolkit.outcome import ROUGH_GROUPS, counted, seconds
-from toolkit.progress import Progress
-from toolkit.screen import here
-from toolkit.store import Workspace, read_manifest
+from toolkit.store import read_manifest
 from toolkit.tracking.trackers import OnEpoch, chosen, listening
-from toolkit.weight_files import look_in
 
 if TYPE_CHECKING:
     from toolkit.auditing.audit import Audit, Explanation
     from toolkit.auditing.review import Review
     from toolkit.auditing.split_check import Split
     from toolkit.blending.blend_folder import Blend
-    from toolkit.competition import Competition
     from toolkit.data.labelled import Labelled
-    from toolkit.difference import Difference
     from toolkit.notebooks.build import Notebook
     from toolkit.outcome import Done
-    from toolkit.overview import Status
     from toolkit.pipeline import Result
     from toolkit.planning.planned import Planned
     from toolkit.recipe import Recipe
-    from toolkit.removable import Cleaned
     from toolkit.reporting.page import Report
     from toolkit.runs import Run, Runs
     from toolkit.submission.build import Submission
     from toolkit.submission.grading import Grade
-    from toolkit.submission.ledger import Ledger
     from toolkit.tuning.summary import Search
 
 TRAINED = ("trained",)  # test-time views that all recipes' augmentation made familiar
 
 
-class Project:
+class Project(Opened):
     """One competition, its organisers' files and its workspace.
 
     Every method is one step; its result has the numbers and shows itself in a notebook. Steps that are done are not
     done again. UserError says what is wrong with what was given.
     """
-
-    def __init__(
-        self,
-        competition: "Competition | str | Path",
-        *,
-        data: str | Path | None = None,
-        practice: bool = False,
-        workspace: str | Path = "workspace",
-        submissions: str | Path = "submissions",
-        practice_size: int | None = None,
-        seed: int = 0,
-        device: str = "auto",
-        workers: int | None = None,
-        cache: bool = True,
-        max_disk: int | str | None = None,
-        weights: str | Path | None = None,
-        log: str | Sequence[str] = (),
-        progress: Progress | None = None,
-        cluster: str | None = None,
-    ) -> None:
-        """A competition, its folder (`competitions/mars`) or its name (`mars`).
-
-        data: the organisers' files (default: `data` in the competition's folder). practice: drawn data instead,
-        practice_size samples. workspace, submissions: folders of what is made. cache: images that lie in files are
-        decoded once and kept; max_disk: what the workspace may take, bytes or text such as `50GB`. weights: a folder
-        of pretrained weights, for all of this process. log: trackers that hear of epochs and scores, of `tensorboard`,
-        `wandb` and `mlflow`. progress: what hears of steps (default: screen or notebook). cluster: folds are trained
-        by Ray, on this machine (`local`), on the cluster it belongs to (`auto`), or on that at `host:port`; device is
-        then `auto`, `cpu` or `cuda`, of those machines.
-        """
-        from toolkit.competition import load_competition
-        from toolkit.competition_folders import data_folder
-
-        found = load_competition(competition) if isinstance(competition, str | Path) else competition
-        self.competition = found
-        most = None if max_disk is None else bytes_of(max_disk)
-        self.workspace = Workspace(Path(workspace), found.name + ("-practice" if practice else ""), most, cache)
-        self.data, self.data_is_given = Path(data_folder(found.folder) if data is None else data), data is not None
-        self.submissions, self._told_of_groups = Path(submissions), False
-        self.practice, self.practice_size, self.seed = practice, practice_size, seed
-        self.device, self.workers, self.progress = device, workers, progress or here()
-        if cluster is not None:
-            from toolkit.cluster.place import ask
-
-            self.device = ask(cluster, device, self.progress)
-        self.log = chosen(log)
-        look_in(weights)
-        sweep_leftovers(self.workspace, self.submissions)
-
-    def __repr__(self) -> str:
-        return f"Project({self.workspace.name} in {self.workspace.folder})"
-
-    @property
-    def name(self) -> str:
-        """What `compete` calls its competition: a name such as `mars`, else the folder."""
-        from toolkit.competition_folders import called
-
-        return called(self.competition.folder)
-
-    @property
-    def options(self) -> list[str]:
-        """Those that a command needs, beside the name, to be about the same data and workspace."""
-        made = ["--practice"] if self.practice else []
-        if self.data_is_given:
-            made += ["--data", quote(str(self.data))]
-        for option, folder in (("workspace", self.workspace.root), ("submissions", self.submissions)):
-            if folder != Path(option):
-                made += [f"--{option}", quote(str(folder))]
-        return made
-
-    @property
-    def ledger(self) -> "Ledger":
-        """The submissions that were registered."""
-        from toolkit.submission.ledger import Ledger
-
-        return Ledger(self.submissions, self.workspace.name, self.progress, self.competition.metric.sign)
-
-    @property
-    def raw(self) -> Path:
-        """The folder of the organisers' files; practice files are drawn on first use."""
-        if not self.practice:
-            return self.data
-        from toolkit.data.loading import draw_practice  # imports pandas, which a missing folder is told without
-
-        return draw_practice(self.competition, self.workspace, self.seed, self.practice_size, self.progress)
 
     def audit(self) -> "Audit":
         """Load and check the data, find what is wrong with them, propose the cleaning."""
@@ -208,26 +113,6 @@ class Project:
                 "intervals of scores are rough, so take differences for chance unless they are large"
             )
         return labelled
-
-    def recipe(self, recipe: "Recipe | str | None" = None, **fields: Any) -> "Recipe":
-        """A recipe of the competition by its name (none: its first), or one in a file, with fields replaced, named as
-        in `optimizer__lr=1e-3`, or by **{"optimizer.lr": 1e-3}.
-        """
-        from toolkit.recipe import assignments
-
-        return self.choose_recipe(recipe, assignments(fields))
-
-    def choose_recipe(self, recipe: "Recipe | str | None", assignments: Sequence[str]) -> "Recipe":
-        """As `recipe`, fields as on the command line: `optimizer.lr=1e-3`."""
-        from toolkit.competition import choose_recipe
-
-        return choose_recipe(self.competition, recipe, assignments, self.seed)
-
-    def save_recipe(self, recipe: "Recipe | str | None", name: str, **fields: Any) -> "Recipe":
-        """Keep a recipe, given as for `recipe`, under a name of its own: from then on it is found by that."""
-        from toolkit.saved_recipes import save_recipe
-
-        return save_recipe(self.competition, self.recipe(recipe, **fields), name)
 
     def train(
         self,
@@ -388,13 +273,13 @@ class Project:
     def reproduce(self, name: str) -> "Done":
         """Build the submission of that ID again and prove that it is the same, byte for byte."""
         self.ledger.find(name)  # before anything heavy is imported
-        from toolkit.blending.blend_folder import Blend, chosen_folder
+        from toolkit.blending.blend_folder import Blend
         from toolkit.data.labelled import open_labelled
         from toolkit.notebooks.hand_in import reproduce
 
         needs.unchanged(self)
         # of what is missing nothing is made: it would be another submission
-        blend = Blend(chosen_folder(self.workspace), open_labelled(self.competition, self.workspace))
+        blend = Blend(self.workspace.chosen_blend, open_labelled(self.competition, self.workspace))
         return reproduce(blend, self.ledger, name, self.device)
 
     def upload(self, name: str | None = None, *, kaggle: str | None = None, team: int | None = None) -> "Done":
@@ -416,18 +301,6 @@ class Project:
         from toolkit.submission.hand_in import record_score
 
         return record_score(self.ledger, name, public=public, private=private)
-
-    def forget(self, name: str) -> "Done":
-        """Take the submission of that ID off the ledger; `remember` takes it back."""
-        from toolkit.submission.hand_in import forget
-
-        return forget(self.ledger, name)
-
-    def remember(self, name: str) -> "Done":
-        """Put a submission that was forgotten back on the ledger."""
-        from toolkit.submission.hand_in import remember
-
-        return remember(self.ledger, name)
 
     def grade(self, submission: Path | str | None = None, truth: Path | str | None = None) -> "Grade":
         """Score a submission (none: the newest in the ledger) against truth (none: that of practice data, whose score
@@ -453,28 +326,6 @@ class Project:
             self.ledger.update(identity(line), {"practice": f"{found.score:.6g}"})
         return found
 
-    def status(self) -> "Status":
-        """What was run, what is best, what was handed in, what takes the disk, what to do next; nothing is made."""
-        from toolkit.overview import status
-
-        return status(self)
-
-    def next_steps(self) -> list[tuple[str, str]]:
-        """Commands that may be next, each with a reason."""
-        from toolkit.next_steps import next_steps
-
-        return next_steps(self)
-
-    def diff(self, one: "Run | str", other: "Run | str") -> "Difference":
-        """Two runs side by side, by their names or how these begin: settings, scores, time and versions."""
-        if not self.workspace.folds.exists():
-            raise UserError(f"there is no run of {self.workspace.name} yet; `compete train` makes one")
-        from toolkit.data.labelled import open_labelled
-        from toolkit.difference import difference
-
-        labelled = open_labelled(self.competition, self.workspace)
-        return difference(labelled, *(name if isinstance(name, str) else name.name for name in (one, other)))
-
     def report(self) -> "Report":
         """Everything that is known, on one page; UserError where nothing is trained yet."""
         needs.something_to_report(self)
@@ -482,22 +333,6 @@ class Project:
         from toolkit.reporting.page import write_report
 
         return write_report(labelled, self.ledger, self.device, self.progress)
-
-    def clean(self, *, keep: int = 10, dry_run: bool = False, submitted_too: bool = False) -> "Cleaned":
-        """Remove what takes room and can be made again: caches, what is on old data or folds, trials that were given
-        up, and runs beyond the best `keep` that are in no blend and no submission. Nothing is made for it.
-
-        submitted_too: runs of past submissions as well, which can't be built again then. UserError where a run is
-        being trained.
-        """
-        from toolkit.data.labelled import open_labelled
-        from toolkit.removable import clean
-
-        if not self.workspace.folds.exists():
-            raise UserError(f"there is nothing to remove: {self.workspace.folder} has no folds, and so no runs")
-        labelled = open_labelled(self.competition, self.workspace)
-        how: Any = {"dry_run": dry_run, "submitted_too": submitted_too, "progress": self.progress}
-        return clean(labelled, self.ledger.lines, keep, **how)
 
     def run(
         self,
@@ -528,10 +363,6 @@ class Project:
         from toolkit.pipeline import plan, wishes
 
         return plan(self, wishes(**how))
-
-    @property
-    def _how(self) -> dict[str, Any]:
-        return {"device": self.device, "progress": self.progress}
 
 
 open = Project  # as `toolkit.open`

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.blending.blend_folder import Blend, chosen_folder
+from toolkit.blending.blend_folder import Blend
+from toolkit.checked import check_last_line, readable
 from toolkit.claims import claimed, claimed_run, in_turn, owner_of
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import image_shape
@@ -147,7 +148,7 @@ def _kept(labelled: Labelled, lines: Sequence[Line], keep: int) -> tuple[set[str
     best = sorted(without_handicap([run for run in runs if run.is_current]), key=lambda run: -run.merit)
     whole = {run.name for run in best[:keep]}
     for blend in _blends(labelled):
-        if blend.folder == chosen_folder(labelled.workspace) or blend.is_current:
+        if blend.folder == labelled.workspace.chosen_blend or blend.is_current:
             whole |= blend.used
     path = labelled.workspace.best_recipe
     if path.exists():
@@ -181,7 +182,7 @@ def _removable(labelled: Labelled, lines: Sequence[Line], whole: set[str], slim:
     ids = [identity(line) for line in lines]
     for blend in _blends(labelled):
         needed = any(one.startswith(f"{blend.name}-{blend.hash[:8]}") for one in ids)
-        if blend.folder != chosen_folder(workspace) and not blend.is_current and not needed:
+        if blend.folder != workspace.chosen_blend and not blend.is_current and not needed:
             yield Removable(blend.folder, "a blend on other data or folds than the present ones")
     for run in runs:
         if run.name in slim:
@@ -262,7 +263,9 @@ def _line(one: Removable) -> dict[str, str]:
 def _lines(workspace: Workspace) -> list[dict[str, str]]:
     if not workspace.removed.exists():
         return []
-    with open(workspace.removed, encoding="utf-8", newline="") as file:
+    remedy = "mend it in an editor, or remove it: it only tells of runs that are gone"
+    check_last_line(workspace.removed, remedy)
+    with readable(workspace.removed, remedy), open(workspace.removed, encoding="utf-8-sig", newline="") as file:
         return [{name: line.get(name) or "" for name in COLUMNS} for line in csv.DictReader(file)]
 
 

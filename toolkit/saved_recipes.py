@@ -16,12 +16,12 @@ from toolkit.store import write_others_json
 
 if TYPE_CHECKING:
     from toolkit.competition import Competition
-    from toolkit.project import Project
+    from toolkit.opened import Opened
 
 FOLDER = "recipes"  # in the competition's
 
 
-def saved_recipes(project: "Project") -> dict[str, Path]:
+def saved_recipes(project: "Opened") -> dict[str, Path]:
     """The files of the recipes that were saved, by name."""
     return saved_in(project.competition.folder)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from toolkit.commits import commit_words
 from toolkit.errors import UserError
@@ -29,6 +29,7 @@ SEAL = "seal"  # in a JSON object that was written here: the hash of all else in
 SEALED = "sealed"  # in place of its hash in a manifest: it may be written again, with its own seal
 WHOLE = 1 << 30  # bytes up to which all of a file is hashed; of larger ones BLOCKS blocks of BLOCK bytes
 JSON: dict[Any, str] = {dict: "object", list: "array"}  # what JSON calls them
+NAMED: dict[Any, str] = {dict: "an object", list: "a list", str: "a text", float: "a number", int: "a whole number"}
 BLOCK, BLOCKS = 1 << 20, 256
 unsealed: dict[Path, None] = {}  # JSON files that this process read and that nothing speaks for
 
@@ -150,6 +151,20 @@ class Workspace:
         return self.folder / "ensemble"
 
     @property
+    def chosen(self) -> Path:
+        """Which of the blends the submission follows."""
+        return self.ensemble / "chosen.json"
+
+    @property
+    def chosen_blend(self) -> Path:
+        """The folder of that blend, or of the plain mean where none was chosen."""
+        name = read_json(self.chosen, "blend", holds=dict[str, str])["blend"] if self.chosen.exists() else "mean"
+        if name in ("", "..") or name != Path(name).name:  # no path that leads elsewhere
+            mend = "remove it and run `compete ensemble` again"
+            raise UserError(f"{self.chosen} is damaged: {name!r} is no blend; {mend}")
+        return self.ensemble / name
+
+    @property
     def tried(self) -> Path:
         """Hashes of what was tried before anything is trained."""
         return self.folder / "tried.json"
@@ -187,9 +202,9 @@ def _seal_of(value: dict[str, Any]) -> str:
     return hash_json({name: each for name, each in value.items() if name != SEAL})
 
 
-def read_json(path: Path, *names: str, kind: Any = dict, remedy: str = "") -> Any:
+def read_json(path: Path, *names: str, kind: Any = dict, holds: Any = None, remedy: str = "") -> Any:
     """The parsed file, without its seal; UserError if it is gone or damaged: no JSON, not of this kind, another object
-    than was sealed, or one without these names.
+    than was sealed, one without these names, or one that doesn't hold what is said, such as `dict[str, list[str]]`.
 
     remedy: what to do then, other than to remove it, or to bring it back where it is gone. One without a seal, as
     older versions and people write them, is taken as it is, unless the manifest beside it says that it had one.
@@ -212,7 +227,20 @@ def read_json(path: Path, *names: str, kind: Any = dict, remedy: str = "") -> An
         if SEAL not in found:
             unsealed[path] = None
         found.pop(SEAL, None)
+    wrong = None if holds is None else _misfit(found, holds)
+    if wrong is not None:
+        raise UserError(f"{path} is damaged: {wrong}; {mend}")
     return found
+
+
+def _misfit(value: Any, kind: Any, place: str = "it") -> str | None:
+    """How a JSON value isn't of such a type; None where it is."""
+    of, inside = get_origin(kind) or kind, get_args(kind)
+    parts: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not isinstance(value, (int, float) if of is float else of) or (isinstance(value, bool) and of is not bool):
+        return f"{place} should be {NAMED.get(of, of.__name__)}, is {json.dumps(value)[:40]}"
+    misfits = (_misfit(one, inside[-1], f"{name!r} in it") for name, one in parts if inside)
+    return next(filter(None, misfits), None)
 
 
 def _check_seal(path: Path, found: dict[str, Any], mend: str) -> None:

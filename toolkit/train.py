@@ -11,6 +11,7 @@ Killed and started again it goes on from the last epoch; a finished run is not t
 """
 
 import argparse
+import shlex
 from statistics import fmean
 from typing import Any
 
@@ -38,15 +39,13 @@ class Families(Outcome):
 
 def train(project: Project, options: argparse.Namespace) -> Outcome:
     recipe = project.choose_recipe(options.recipe, options.overrides)
-    if options.save_as:
+    if options.save_as is not None:
         recipe = project.save_recipe(recipe, options.save_as)
     if options.fold is not None:
         run = project.train_fold(recipe, options.fold)
         facts = {"run": str(run.folder), "recipe": recipe.name, "fold": options.fold}
-        rest = " ".join(
-            ["compete train", *([f"--recipe {options.recipe}"] if options.recipe else []), *options.overrides]
-        )
-        return Done(facts, [f"{run.name}: fold {options.fold} is trained"], [(rest, "trains the other folds")])
+        rest = [(_rest(options), "trains the other folds")]
+        return Done(facts, [f"{run.name}: fold {options.fold} is trained"], rest)
     run = project.train(recipe, stress=options.stress)
     facts = run.as_json() | {"recipe": recipe.name}
     if options.families:
@@ -55,6 +54,14 @@ def train(project: Project, options: argparse.Namespace) -> Outcome:
         project.progress.show(families)
         facts |= families.as_json()
     return Done(facts, [], run.next)  # the training has told its scores
+
+
+def _rest(options: argparse.Namespace) -> str:
+    """The command that trains the same recipe on all folds."""
+    name = options.recipe if options.save_as is None else options.save_as
+    fields = options.overrides if options.save_as is None else ()
+    seed = ("--seed", str(options.seed)) if options.seed and options.save_as is None else ()
+    return shlex.join(["compete", "train", *(("--recipe", name) if name else ()), *fields, *seed])
 
 
 def add_options(made: argparse.ArgumentParser) -> None:

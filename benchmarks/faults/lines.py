@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.faults.cases import Case, Tries, Try
 from benchmarks.faults.forks import call, forked, options_of, put
-from benchmarks.faults.steps import ALL, Stages
+from benchmarks.faults.steps import ALL, Stages, Step
 from toolkit.__main__ import COMMANDS
 
 QUICK = 6  # seconds for a bad command line, of which some are good ones
@@ -41,7 +41,7 @@ def bad_lines(root: Path) -> Iterator[tuple[str, list[str]]]:
     places = bad_places(root)
     steps = {step.command: step for step in reversed(ALL)}
     for command in COMMANDS:
-        start, *more = steps[command].arguments(root)
+        start, *more = steps.get(command, Step(command, command)).arguments(root)
         for name in (*places, *TEXTS):
             yield command, [name, *more]
         for word in ("--nonsense", *WORDS):

@@ -49,7 +49,8 @@ def test_a_changed_cleaning_list_asks_too_but_not_where_it_changes_no_fold(proje
     project.workspace.cleaning.write_text(f"{lines}5,drop?,,odd,1\n")
     project.folds()
     project.workspace.cleaning.write_text(f"{lines}5,drop,unscored,odd,1\n")
-    with pytest.raises(NotAgreedError, match="2 runs and 1 blend"):
+    said = r"2 runs and 1 blend .* \(with cleaning.csv as it was, `.*` takes it back\), or put .*cleaning.csv back"
+    with pytest.raises(NotAgreedError, match=said):
         project.folds()
     assert project.folds(again=True).as_json()["left_out"] == 1
 

@@ -68,6 +68,9 @@ def test_a_wrong_word_is_one_sentence_with_near_ones_and_nothing_is_changed(proj
     with pytest.raises(UserError, match="3 is both accepted and refused"):
         project.review(["3"], ["unlike the rest"])
     assert project.workspace.cleaning.read_text() == LIST
+    project.workspace.cleaning.write_text(LIST.partition("\n")[0] + "\n")
+    with pytest.raises(UserError, match="cleaning list; it has no line"):
+        project.accept("banana")
     project.workspace.cleaning.unlink()
     with pytest.raises(UserError, match="run `compete audit` first"):
         project.accept(3)
@@ -84,7 +87,9 @@ def test_folds_and_runs_that_no_longer_fit_are_named_with_the_way_back(tmp_path:
     (warned,) = (part.text for part in done.told() if isinstance(part, Warned))
     assert run.name in warned and "have to be made again" in warned and "move cleaning.csv.1 back" in warned
     assert done.as_json()["orphaned_runs"] == [run.name] and done.next[0][0] == "compete folds --again"
-    assert not any(isinstance(part, Warned) for part in project.refuse(3).told())  # the folds were stale before
+    again = project.refuse(3)
+    assert not any(isinstance(part, Warned) for part in again.told())  # the folds were stale before
+    assert again.next[0][0] == "compete folds --again", "the run is on them all the same, and `folds` asks"
 
 
 def test_names_with_blanks_and_both_options_on_the_command_line() -> None:

@@ -24,7 +24,7 @@ LINES = 60
 def test_it_is_read_on_a_screen(name: str) -> None:
     text = (HOME / name / "__init__.py").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= LINES
-    assert f"toolkit.run examples/{name} --data FOLDER" in text.split('"""')[1], "how it is run on the real files"
+    assert f"compete run examples/{name} --data FOLDER" in text.split('"""')[1], "how it is run on the real files"
 
 
 @pytest.mark.parametrize("name", names())

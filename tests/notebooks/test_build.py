@@ -121,7 +121,7 @@ def test_code_of_another_kind_is_refused_before_anything_is_made(blood_cells: An
     [
         (["--notebook", "--half"], "--half is for submissions of other kinds"),
         (["--notebook", "--known-answers"], "--known-answers is for submissions of other kinds"),
-        (["--notebook", "--upload"], "a notebook for practice data can.t be uploaded"),
+        (["--notebook", "--upload"], "a notebook for practice data can't be uploaded"),
         (["--test-images", "9"], "--test-images is for the trial of a --notebook"),
         (["--visible-only"], "--visible-only is for the trial of a --notebook"),
     ],

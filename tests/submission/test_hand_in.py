@@ -90,8 +90,9 @@ def test_what_is_no_number_is_no_score(score: float, ledger: Ledger) -> None:
 
 def test_a_submission_that_is_forgotten_comes_back_and_counts_for_its_day(ledger: Ledger) -> None:
     ledger.update("first", {"uploaded": "2024-11-01T10:00:00+00:00"})
-    told = forget(ledger, "first").told()
+    done = forget(ledger, "first")
+    told = done.told()
     assert told[0].startswith("first is off the ledger; ") and "still counts" in told[1]
-    assert told[2] == "`compete submit … --remember first` takes it back" and len(ledger.lines) == 1
+    assert done.next == [("compete submit --remember first", "takes it back")] and len(ledger.lines) == 1
     assert [line["uploaded"][:10] for line in ledger.forgotten] == ["2024-11-01"]
     assert remember(ledger, "first").as_json()["id"] == "first" and len(ledger.lines) == 2

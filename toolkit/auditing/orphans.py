@@ -6,6 +6,7 @@ from typing import Any
 
 from toolkit.commands import command
 from toolkit.competition import Competition
+from toolkit.data.cleaning import cleaning_hash
 from toolkit.errors import NotAgreedError
 from toolkit.outcome import counted
 from toolkit.store import Workspace, read_manifest
@@ -36,14 +37,27 @@ class Orphans:
             words += [f"--{name}", f"{known[name]}"] * (known[name] != usual)
         return command(self.competition, self.workspace, "folds", *words, "--again")
 
+    @property
+    def same_list(self) -> bool:
+        """Is the cleaning list as it was when they were made?"""
+        return bool(self.made_from.get("cleaning") == cleaning_hash(self.workspace))
+
+    @property
+    def back(self) -> str:
+        """How what is told is undone, as a clause."""
+        before = "" if self.same_list else f"with {self.workspace.cleaning.name} as it was, "
+        return f"{before}`{self.way_back}` takes it back"
+
     def ask(self, again: bool) -> None:
         """NotAgreedError where there are any, unless they may be left behind."""
         if self.words and not again:
             verb = "is" if self.runs + self.blends == 1 else "are"
+            keep = "leave the options out to see the folds that are there"
+            if not self.same_list:
+                keep = f"put {self.workspace.cleaning} back as it was to keep them"
             raise NotAgreedError(
                 f"{self.words} {verb} on the folds that are there and would join no blend with runs on new ones; add "
-                f"--again to make new folds all the same (`{self.way_back}` takes it back), or leave the options out "
-                "to see the folds that are there"
+                f"--again to make new folds all the same ({self.back}), or {keep}"
             )
 
 

@@ -6,7 +6,7 @@ Each is called by its sample, a name or a row of the raw file, or by the kind of
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from toolkit.auditing.orphans import orphans_of
 from toolkit.competition import Competition
 from toolkit.data.cleaning import cleaning_hash, lines_by_action, read_cleaning
 from toolkit.data.data_folder import data_hash, open_dataset
-from toolkit.data.folds import stored_folds
+from toolkit.data.folds import folds_hash, stored_folds
 from toolkit.data.image_sets import first_images
 from toolkit.data.labelled import open_labelled
 from toolkit.data.naming import Naming
@@ -33,7 +34,8 @@ NEAR = 0.6  # how alike a word and a name must be for one to be meant by the oth
 @dataclass(frozen=True, eq=False, repr=False)
 class Review(Outcome):
     """What was changed. accepted, refused: lines as they were, with the columns of a cleaning list and `sample`, what
-    it is called; stale: are there folds that were made from the former list? orphaned: names of the runs on these.
+    it is called; stale: are there folds that were made from the former list? orphaned: names of the runs on these;
+    asked: is anything on the folds that are there, whatever list they were made from?
     """
 
     workspace: Workspace
@@ -41,6 +43,7 @@ class Review(Outcome):
     refused: pd.DataFrame
     stale: bool
     orphaned: Sequence[str]
+    asked: bool
 
     @property
     def former(self) -> Path:
@@ -54,7 +57,7 @@ class Review(Outcome):
 
     @property
     def next(self) -> Sequence[tuple[str, str]]:
-        folds = "compete folds --again" if self.orphaned else "compete folds"
+        folds = "compete folds --again" if self.asked else "compete folds"
         return ((folds, "makes the folds by the changed list"),) if self.obeyed_differs else ()
 
     def as_json(self) -> dict[str, Any]:
@@ -102,11 +105,12 @@ def review(competition: Competition, workspace: Workspace, accept: Sequence[str]
     taken, gone = (_meant(table, naming, words, keep) for words, keep in ((accept, True), (refuse, False)))
     if both := sorted(taken & gone):
         raise UserError(f"{table['sample'].iloc[both[0]]} is both accepted and refused; keep it in one of the two")
-    made = Review(workspace, table.iloc[sorted(taken)], table.iloc[sorted(gone)], False, ())
+    made = Review(workspace, table.iloc[sorted(taken)], table.iloc[sorted(gone)], False, (), False)
     stale = made.obeyed_differs and _folds_fit(workspace)
     orphaned = [run.name for run in current_runs(open_labelled(competition, workspace))] if stale else []
+    asked = made.obeyed_differs and _asked(competition, workspace)
     _write(workspace, taken, gone)
-    return Review(workspace, made.accepted, made.refused, stale, orphaned)
+    return replace(made, stale=stale, orphaned=orphaned, asked=asked)
 
 
 def still_waiting(workspace: Workspace, proposal: pd.DataFrame) -> np.ndarray:
@@ -132,6 +136,12 @@ def _folds_fit(workspace: Workspace) -> bool:
     )
 
 
+def _asked(competition: Competition, workspace: Workspace) -> bool:
+    """Will `folds` ask before it makes others?"""
+    folds = stored_folds(workspace)
+    return folds is not None and bool(orphans_of(competition, workspace, folds.attrs, folds_hash(folds)).words)
+
+
 def _meant(table: pd.DataFrame, naming: Naming, words: Sequence[str], accept: bool) -> set[int]:
     """Places in the list, from 0, of the lines that these words mean."""
     suggested = table["action"].str.endswith("?").to_numpy()
@@ -150,8 +160,8 @@ def _meant(table: pd.DataFrame, naming: Naming, words: Sequence[str], accept: bo
 
 def _lines_of(table: pd.DataFrame, naming: Naming, word: str) -> np.ndarray:
     """Places, int64 (n,), of the lines on a kind of finding or a sample; UserError where there is none."""
-    kinds = table["reason"].str.partition(":")[0].str.strip()
-    at = np.flatnonzero(kinds.str.casefold() == word.strip().casefold())
+    kinds = table["reason"].map(lambda reason: reason.partition(":")[0].strip())
+    at = np.flatnonzero(kinds.map(str.casefold) == word.strip().casefold())
     if len(at):
         return at
     try:
@@ -176,7 +186,8 @@ def _unknown(word: str, kinds: Sequence[str], table: pd.DataFrame, why: str) -> 
         return why
     names = [str(name) for name in table["sample"]]
     near = get_close_matches(word, [*kinds, *dict.fromkeys(names)], 3, NEAR)
-    meant = f"did you mean {listed([repr(name) for name in near])}?" if near else f"kinds are {listed(list(kinds))}"
+    there = f"kinds are {listed(list(kinds))}" if kinds else "it has no line"
+    meant = f"did you mean {listed([repr(name) for name in near])}?" if near else there
     return f"{word!r} is neither a sample nor a kind of finding in the cleaning list; {meant}"
 
 

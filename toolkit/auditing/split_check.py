@@ -166,7 +166,7 @@ class Split(Outcome):
         if self.orphans is not None and self.orphans.words:
             yield Warned(
                 f"the folds are made anew; what is on the old ones ({self.orphans.words}) stays on disk but joins no "
-                f"blend with new ones; `{self.orphans.way_back}` takes it back"
+                f"blend with new ones; {self.orphans.back}"
             )
         if self.fewer:
             number = self.table.loc[self.fold != LEFT_OUT, "group"].nunique()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.adaptation import ADAPTING, AUTO, NONE, adapted_tests, check_asked, find_adaptation
-from toolkit.blending.blend_folder import CHOSEN, Blend, choose, chosen_blend, further_scores, score_anew
+from toolkit.blending.blend_folder import Blend, choose, chosen_blend, further_scores, score_anew
 from toolkit.blending.blenders import blenders_for
 from toolkit.blending.blenders import check_asked as check_blender
 from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, candidate
@@ -81,7 +81,7 @@ def blend(
     made = chosen_blend(labelled)
     if made is not None and made.manifest == inputs and not made.is_older:
         score_anew(made)
-        if not (labelled.workspace.ensemble / CHOSEN).exists():  # a kill came before it
+        if not labelled.workspace.chosen.exists():  # a kill came before it
             choose(made)
         return made
     _ask_for_room(runs, tried)

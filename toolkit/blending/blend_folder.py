@@ -21,10 +21,9 @@ from toolkit.predictions import Predictions
 from toolkit.runs import SCORES, Run, run_at
 from toolkit.scoring.matched_to_test import blend_matched, read_match
 from toolkit.scoring.stress import blend_stress
-from toolkit.store import Workspace, hash_json, read_json, whole_manifest, write_json
+from toolkit.store import hash_json, read_json, whole_manifest, write_json
 from toolkit.unseen_choices import UnseenChoice, unseen_choices
 
-CHOSEN = "chosen.json"  # beside the blends: which of them the submission follows
 FURTHER = {kind: f"{NAMES[kind]} score" for kind in ("stress", "matched")}
 
 
@@ -278,17 +277,12 @@ def gave_way(blender: str) -> str:
 
 def chosen_blend(labelled: Labelled) -> Blend | None:
     """The blend that was chosen last, or of the plain mean where none was; None where it isn't finished."""
-    blend = Blend(chosen_folder(labelled.workspace), labelled)
+    blend = Blend(labelled.workspace.chosen_blend, labelled)
     return blend if blend.finished else None
 
 
-def chosen_folder(workspace: Workspace) -> Path:
-    pointer = workspace.ensemble / CHOSEN
-    return workspace.ensemble / (str(read_json(pointer, "blend")["blend"]) if pointer.exists() else "mean")
-
-
 def choose(blend: Blend) -> None:
-    write_json(blend.labelled.workspace.ensemble / CHOSEN, {"blend": blend.name})
+    write_json(blend.labelled.workspace.chosen, {"blend": blend.name})
 
 
 def further_scores(

@@ -96,7 +96,8 @@ def seconds_per_image(run: Run, device: str) -> float:
     place, competition = resolve_device(device), run.labelled.competition
     precision = run.recipe.precision if competition.try_submission is None else "float32"
     name = f"{place} {precision}"
-    known: dict[str, float] = read_json(run.cost_path) if run.cost_path.exists() else {}
+    path = run.cost_path
+    known: dict[str, float] = read_json(path, holds=dict[str, float]) if path.exists() else {}
     if name not in known:
         network, some, took = run.network(0, place), part_of(run.images, np.s_[:MEASURED]), []
         table = run.labelled.table_of(np.s_[:MEASURED])
@@ -105,7 +106,7 @@ def seconds_per_image(run: Run, device: str) -> float:
             predict(network, some, competition.scored, place, precision, table=table)
             took.append(time.perf_counter() - begun)
         known[name] = min(took[1:]) * len(run.weights) / len(some)
-        write_json(run.cost_path, known)
+        write_json(path, known)
     return known[name]
 
 

@@ -50,12 +50,19 @@ def draw_practice(
                 competition.practice(partial, seed, size)
             write_json(partial / DRAWN, {"size": size})
         progress.say(f"made synthetic practice data in {workspace.practice}")
-    elif size is not None and note.exists() and (drawn := read_json(note, "size")["size"]) != size:
+    elif (
+        size is not None and note.exists() and (drawn := read_json(note, "size", holds=dict[str, int])["size"]) != size
+    ):
         raise UserError(
             f"{workspace.practice} was drawn with --practice-size {drawn}; leave {size} out, choose another "
             f"--workspace, or remove {workspace.folder}"
         )
     return workspace.practice / "raw"
+
+
+def _size(note: Path) -> int:
+    size: int = read_json(note, "size", holds=dict[str, int])["size"]
+    return size
 
 
 def load(

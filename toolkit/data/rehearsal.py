@@ -31,11 +31,12 @@ SURE = 0.6  # of what is drawn is the target of some sample, the rest anything
 
 def once(workspace: Workspace, what: str, key: str, attempt: Callable[[], None]) -> int:
     """Attempt it unless it succeeded before under that key, and remember that; 1 where it was attempted, else 0."""
-    known: dict[str, str] = read_json(workspace.tried) if workspace.tried.exists() else {}
+    path = workspace.tried
+    known: dict[str, str] = read_json(path, holds=dict[str, str]) if path.exists() else {}
     if known.get(what) == key:
         return 0
     attempt()
-    write_json(workspace.tried, known | {what: key})
+    write_json(path, known | {what: key})
     return 1
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from toolkit.checked import DOWNLOAD, check_last_line
 from toolkit.errors import UserError
 from toolkit.images.files import ImageFiles
 from toolkit.outcome import counted
@@ -105,6 +106,7 @@ def read_table(path: Table, columns: Sequence[str]) -> pd.DataFrame:
             found = path[wanted] if isinstance(path, pd.DataFrame) else pd.read_parquet(path, columns=wanted)
             cells = found.astype(object).map(lambda cell: "" if pd.isna(cell) else str(cell))
             return cells.reset_index(drop=True)
+        check_last_line(path, DOWNLOAD)
         how: dict[str, Any] = {"dtype": str, "keep_default_na": False, "na_filter": False}
         head = pd.read_csv(path, header=None, nrows=1, **how).iloc[0].tolist()
         twice = [name for name in wanted if head.count(name) > 1]

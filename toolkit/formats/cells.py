@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.checked import check_last_line
 from toolkit.errors import UserError
 
 
@@ -51,6 +52,7 @@ def _rows(path: Path, separator: str) -> list[list[str]]:
 
     if not path.is_file():
         raise UserError(f"{path} {'is a folder, expected a CSV' if path.is_dir() else 'does not exist'}")
+    check_last_line(path, "write it again", separator)
     how: dict[str, Any] = {"header": None, "dtype": str, "keep_default_na": False, "na_filter": False}
     try:
         table = pd.read_csv(path, sep=separator, skip_blank_lines=False, encoding="utf-8-sig", **how)

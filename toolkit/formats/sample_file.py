@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.checked import DOWNLOAD, check_last_line
 from toolkit.errors import UserError, listed
 
 NAME = re.compile(r"sample.*sub.*\.(csv|tsv|txt)(\.gz|\.zip)?$|sub.*sample.*\.(csv|tsv)(\.gz|\.zip)?$", re.IGNORECASE)
@@ -113,6 +114,7 @@ def read_sample(path: Path, most: int | None = None) -> SampleFile:
     if len(set(titles)) < len(titles):
         twice = next(title for title in titles if titles.count(title) > 1)
         raise UserError(f"the sample submission {path} has two columns {twice!r}")
+    check_last_line(path, DOWNLOAD, separator)
     cells = {titles[at]: table[at].to_numpy(dtype=object) for at in table}
     return SampleFile(path, titles, cells, separator)
 

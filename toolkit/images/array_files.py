@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from toolkit.checked import DOWNLOAD, check_last_line
 from toolkit.errors import UserError
 from toolkit.images.arrays import Npz
 from toolkit.images.files import ImageFiles
@@ -244,6 +245,7 @@ def _csv(path: Path, key: str) -> Rows:
     """In memory."""
     import pandas as pd
 
+    check_last_line(path, DOWNLOAD)
     columns = _pixel_columns(path, list(pd.read_csv(path, nrows=0).columns), key)
     table = pd.read_csv(path, usecols=columns)  # in the file's order
     return table[columns[0]].to_numpy() if len(columns) == 1 else table[columns].to_numpy()

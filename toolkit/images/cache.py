@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from joblib import delayed
 
+from toolkit.checked import check_last_line, readable
 from toolkit.claims import in_turn
 from toolkit.disk import bytes_in, in_bytes, need, of_the_machine
 from toolkit.errors import UserError
@@ -175,7 +176,11 @@ def unreadable(workspace: Workspace) -> "pd.DataFrame":
 
     if not workspace.unreadable.exists():
         return pd.DataFrame({"part": [], "row": np.array([], np.int64), "name": [], "reason": []})
-    return pd.read_csv(workspace.unreadable, keep_default_na=False)
+    remedy = f"remove it and {workspace.decoded}, and run `compete audit` again"
+    check_last_line(workspace.unreadable, remedy)
+    with readable(workspace.unreadable, remedy):
+        found = pd.read_csv(workspace.unreadable, keep_default_na=False)
+        return found.astype({"row": np.int64})
 
 
 def fill(

@@ -109,6 +109,7 @@ def fastest(
         + ["head"] * (recipe.schedule.freeze == 1)
     )
     known = _read(remembered).get(key)
+    known = known if known is not None and {"settings", "waited", "tries"} <= set(known) else None
     lately = time.monotonic() - _measured_at.get((remembered, key), -math.inf) < AGAIN
     if known is None or (known["waited"] > BUSY and known["tries"] < TRIES and not lately):
         with torch.random.fork_rng(devices=[]):
@@ -138,7 +139,7 @@ def fastest(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = read_json(path) if path.exists() else {}
+    found: dict[str, Any] = read_json(path, holds=dict[str, dict[str, object]]) if path.exists() else {}
     return found
 
 

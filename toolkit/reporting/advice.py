@@ -6,8 +6,10 @@ Read from files alone and without torch, so that a list of runs can end with it.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
+from toolkit.commands import with_submissions
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
 from toolkit.outcome import are, counted
@@ -16,7 +18,7 @@ from toolkit.reporting.commands import compete, is_practice, train_command
 from toolkit.reporting.forecast import NEEDED
 from toolkit.reporting.weaknesses import Weakness, allowed, legal, still_rising, weakest_class, weakest_family
 from toolkit.runs import Boosted, Run, current_runs, without_handicap
-from toolkit.store import read_json, read_manifest
+from toolkit.store import read_manifest
 from toolkit.submission.ledger import Ledger, Line, identity
 
 MOST = 5  # steps: of more none is done
@@ -52,10 +54,7 @@ class Known:
     @cached_property
     def blended(self) -> set[str] | None:
         """The runs that the chosen blend was made from; None where there is none."""
-        folder = self.labelled.workspace.ensemble
-        chosen = folder / "chosen.json"  # as `blend_folder` has it, which imports torch
-        name = str(read_json(chosen, "blend")["blend"]) if chosen.exists() else "mean"
-        manifest = read_manifest(folder / name)
+        manifest = read_manifest(self.labelled.workspace.chosen_blend)
         return None if manifest is None else set(manifest["runs"])
 
 
@@ -64,8 +63,8 @@ def advise_next(labelled: Labelled, ledger: Ledger) -> list[Step]:
     runs = sorted(current_runs(labelled), key=lambda run: (run.handicapped, -run.merit))
     if not runs:
         return [Step("Nothing is trained on these data and folds yet.", compete(labelled, "run", "--budget", "30m"))]
-    steps = all_steps(Known(labelled, ledger, runs))
-    return [step for step, _ in zip(steps, range(MOST), strict=False)]
+    steps = islice(all_steps(Known(labelled, ledger, runs)), MOST)
+    return [Step(step.text, with_submissions(step.command, ledger.folder)) for step in steps]
 
 
 def all_steps(known: Known) -> Iterator[Step]:

@@ -1,6 +1,7 @@
 """A registered submission handed in, and what the leaderboard said of it written down."""
 
 import math
+import shlex
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,7 +98,8 @@ def forget(ledger: Ledger, name: str) -> Done:
     told = [f"{name} is off the ledger; {ledger.file(line)} stays, and its line lies in {kept}"]
     if line["uploaded"]:
         told.append("it was handed in, which still counts against the submissions of its day")
-    return Done({"id": name, "forgotten": str(kept)}, [*told, f"`compete submit … --remember {name}` takes it back"])
+    back = [(shlex.join(["compete", "submit", "--remember", name]), "takes it back")]
+    return Done({"id": name, "forgotten": str(kept)}, told, back)
 
 
 def remember(ledger: Ledger, name: str) -> Done:

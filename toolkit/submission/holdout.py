@@ -76,7 +76,7 @@ def _look(labelled: Labelled, blend: str) -> list[str]:
     path = labelled.workspace.holdout
     samples = hash_json([labelled.data_hash, labelled.ids[labelled.held_out].tolist()])
     with in_turn(path.with_name(f".{path.name}.lock"), "the list of blends that were scored on the held-out samples"):
-        known = read_json(path) if path.exists() else {}
+        known = read_json(path, holds=dict[str, list[str]]) if path.exists() else {}
         looks: list[str] = known.get(samples, [])
         if blend not in looks:
             looks = [*looks, blend]

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from toolkit.checked import check_last_line
 from toolkit.claims import in_turn
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table, counted, number
@@ -289,6 +290,7 @@ def read(path: Path) -> list[Line]:
     """All lines, oldest first; none where there is no ledger. UserError if it can't be read."""
     if not path.exists():
         return []
+    check_last_line(path, "mend its last line in an editor")
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", strict=True)
