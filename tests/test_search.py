@@ -26,5 +26,11 @@ def test_the_command_takes_its_options_and_prints_one_json_object(
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert result["trials"]["begun"] == 2 and result["seeds"] == 2 and Path(result["recipe"]).is_file()
-    for told in ("search tiny-practice-", "trial 1 ", "Finalists, trained on all folds", "winner: first-t"):
+    for told in (
+        "search tiny-practice-",
+        ": CV score on ",
+        "trial 1 ",
+        "Finalists, trained on all folds",
+        "winner: first-t",
+    ):
         assert told in err

@@ -238,7 +238,8 @@ def test_practice_points_to_the_real_data(tmp_path: Path) -> None:
     assert of_practice(known(run_of(data(tmp_path)))) is None
     run = run_of(prepare(tmp_path).labelled())
     step = of_practice(known(run))
-    assert step is not None and "put the organisers' files into its folder data/" in step.text
+    assert step is not None and step.text.endswith("of the real ones (FOLDER: with the organisers' files).")
+    assert step.command.endswith(" --data FOLDER --budget 30m")
     assert "--practice" not in shlex.split(step.command) and "--practice" in train_command(run)
 
 

@@ -167,9 +167,10 @@ def of_practice(known: Known) -> Step | None:
     competition = labelled.competition
     there = (competition.folder / "data").is_dir()
     files = competition.files or "the organisers' files"
-    how = "" if there else f", for which put {files} into its folder data/"
+    how = "" if there else f" (FOLDER: with {files})"
     text = f"These are synthetic practice data; scores on them say nothing of the real ones{how}."
-    return Step(text, compete(labelled, "run", "--budget", "30m", practice=False))
+    given = [] if there else ["--data", "FOLDER"]
+    return Step(text, compete(labelled, "run", *given, "--budget", "30m", practice=False))
 
 
 def _trained(run: Run, weakness: Weakness | None, factor: float = 1) -> Step | None:

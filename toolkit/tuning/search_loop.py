@@ -27,7 +27,7 @@ from toolkit.tuning.samplers import make_sampler
 from toolkit.tuning.settings import UNPRUNED, SearchSettings
 from toolkit.tuning.storage import storage_faults
 from toolkit.tuning.study import ERROR, Told, begun_trials, enqueue, in_turn, open_study, others_running, revive, work
-from toolkit.tuning.summary import Search, summarize
+from toolkit.tuning.summary import SCORES, Search, summarize
 from toolkit.tuning.trial_runs import POLL, TrialContext, evaluate
 from toolkit.tuning.trials import Rivals
 
@@ -137,7 +137,8 @@ def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: 
     most = min(expected, UNPRUNED) if settings.budget else expected
     first = [(params, {"recipe": made}) for made, params in queue[: max(1, most // HAND_MADE)]]
     enqueue(study, folder, first, progress)
-    told = f"search {name}: {settings.objective} on {labelled.folds} folds, sampled {words}"
+    wanted = " and ".join(SCORES[one.name] for one in objectives)
+    told = f"search {name}: {wanted} on {labelled.folds} folds, sampled {words}"
     progress.say(told + (f"; at most {counted(epochs, 'epoch')} a trial" if epochs else ""))
     board = Board(study, labelled.folds, clock.deadline, progress, settings.most_trials, settings.repeats)
     return TrialContext(settings, study, Rivals(labelled, objectives), epochs, clock, board)
