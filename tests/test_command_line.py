@@ -4,6 +4,7 @@ import errno
 import json
 import sys
 from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import toolkit.__main__
 from tests.test_end_to_end import COMMANDS
 from tests.tiny import competition
-from toolkit.command_line import parse_duration, parser, run_command
+from toolkit.command_line import at_least, finite, parse_duration, parser, run_command
 from toolkit.competition_folders import called
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome, Table
@@ -208,3 +209,17 @@ def test_one_word_calls_every_command(capsys: pytest.CaptureFixture[str], monkey
         with pytest.raises(SystemExit, match="0"):
             toolkit.__main__.main()
         assert capsys.readouterr().out.startswith(f"usage: compete {command} ")
+
+
+@pytest.mark.parametrize(
+    ("take", "text", "said"),
+    [
+        (at_least(0, "too few"), "1.5", "'1.5' is no whole number"),
+        (at_least(0, "too few"), "-1", "too few"),
+        (finite, "abc", "abc is no score; give a number"),
+        (finite, "nan", "nan is no score; give a number"),
+    ],
+)
+def test_a_word_where_a_number_belongs_is_told_so(take: Callable[[str], float], text: str, said: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=said):
+        take(text)

@@ -264,7 +264,10 @@ def parse_duration(text: str) -> float:
 
 def finite(text: str) -> float:
     """A type of option: a number, which nan and infinity are not."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text} is no score; give a number")
     return value
@@ -274,7 +277,10 @@ def at_least(least: int, otherwise: str) -> Callable[[str], int]:
     """A type of option: a whole number from `least` on, with what to say of others."""
 
     def whole(text: str) -> int:
-        value = int(text)
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
         if value < least:
             raise argparse.ArgumentTypeError(otherwise)
         return value
