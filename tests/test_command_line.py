@@ -111,7 +111,7 @@ def test_an_error_and_ctrl_c_have_their_status_and_one_line(
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "error: memory ran out (RuntimeError: Default"),
         (
             BrokenProcessPool("ended abruptly"),
-            "error: a process that helped was killed, most often for want of memory",
+            "error: a process that helped was killed, most often for lack of memory",
         ),
     ],
 )

@@ -36,7 +36,7 @@ def sentence(error: BaseException) -> str:
     chain = [*_chain(error)]
     names = {kind.__name__ for one in chain for kind in type(one).__mro__}
     if names & KILLED:
-        return f"a process that helped was killed, most often for want of memory; {LESS}: it goes on from here"
+        return f"a process that helped was killed, most often for lack of memory; {LESS}: it goes on from here"
     if names & {"MemoryError", "OutOfMemoryError"} or any(re.search(NO_MEMORY, str(one)) for one in chain):
         return f"memory ran out ({_reason(error)}); {LESS}"
     said = next(filter(None, map(of_the_disk, chain)), None)

@@ -190,7 +190,7 @@ class Run(Predictions):
 
     @property
     def matched_folder(self) -> Path:
-        """What its test-matched score was made from."""
+        """What its test-like score was made from."""
         return self.folder / "matched"
 
     @property

@@ -291,7 +291,7 @@ def further_scores(
     quantiles: Mapping[str, np.ndarray] | None = None,
     choice: ViewChoice | None = None,
 ) -> dict[str, Any]:
-    """The stress and test-matched score of what `blend.json` describes, from what its runs keep; None where one of
+    """The stress and test-like score of what `blend.json` describes, from what its runs keep; None where one of
     them has kept nothing.
 
     `without` names what of the blend they leave out: runs keep what they predict of such images as they are, not

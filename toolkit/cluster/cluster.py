@@ -241,12 +241,12 @@ class Cluster:
             return f"{what} was on {LOST} machines that were lost; the same command goes on from the last saved epoch"
         took = f" ({self.peak / 1e9:.1f} GB were taken by others so far)" if self.peak else ""
         return (
-            f"{what} ended the process that trained it twice, the last on {hand.machine}, maybe for want of "
+            f"{what} ended the process that trained it twice, the last on {hand.machine}, maybe for lack of "
             f"memory{took}; lower batch_size, images.size or model.input_scale, or take larger machines"
         )
 
     def _tell_of_loss(self, job: FoldJob, hand: Hand, gone: bool) -> None:
-        what = "machine is gone" if gone else "process died, maybe for want of memory"
+        what = "machine is gone" if gone else "process died, maybe for lack of memory"
         begins = "its last saved epoch" if job.place.state.exists() else "its beginning"
         self.given_on.append(f"{job.folder.parent.name} fold {job.fold} of {hand.machine}")
         self.progress.warn(

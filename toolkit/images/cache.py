@@ -252,7 +252,7 @@ def fill(
             raise UserError(f"{path} can't be written: {error.strerror}; make room on the disk") from error
         except BrokenExecutor as error:
             raise UserError(
-                f"{what}: one of {jobs} processes was killed, perhaps for want of memory; the same command with fewer "
+                f"{what}: one of {jobs} processes was killed, perhaps for lack of memory; the same command with fewer "
                 "--workers goes on from here"
             ) from error
         finally:

@@ -1,5 +1,6 @@
 """Submissions in the report: what the ledger knows, the leaderboard against local scores, and which two to keep."""
 
+from toolkit.commands import with_submissions
 from toolkit.outcome import number
 from toolkit.pages.html import Block, Section, Table, Words
 from toolkit.reporting.advice import recorded
@@ -17,7 +18,8 @@ def submissions_section(material: Material) -> Section:
     """The ledger's lines, newest first, the leaderboard over the local scores, and which two to keep."""
     lines, labelled = material.lines, material.labelled
     if not lines:
-        return Section("Submissions", [], f"No submissions yet: `{compete(labelled, 'submit')}`.")
+        build = with_submissions(compete(labelled, "submit"), material.ledger.folder)
+        return Section("Submissions", [], f"No submissions yet: `{build}`.")
     blocks: list[Block] = [_table(material)]
     blocks += forecast_lines(material.past, material.forecast, material.local)
     chosen = forecasters(material.past)

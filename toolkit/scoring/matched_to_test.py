@@ -1,4 +1,4 @@
-"""Validation images made to look like the test images, where those are at hand: the test-matched score.
+"""Validation images made to look like the test images, where those are at hand: the test-like score.
 
 Corrupted copies of validation images are mixed such that the mean of their features is that of the test images
 (kernel mean matching over a mixture: Gretton et al. 2009; Iyer, Nath and Sarawagi 2014); then each validation
@@ -258,7 +258,7 @@ def predict_matched(run: Run, match: Match, device: str, told: Done = lambda mor
 
 
 def store_matched(run: Run, match: Match, predicted: np.ndarray) -> dict[str, Any]:
-    """Keep probabilities (n, C, ...) of the matched images in the run's folder, for blends; its test-matched score."""
+    """Keep probabilities (n, C, ...) of the matched images in the run's folder, for blends; its test-like score."""
     with atomic(run.matched_folder) as partial:
         partial.mkdir()
         kept = np.dtype(np.uint8) if run.labelled.masks else value_type(run.labelled.competition.task)
@@ -278,7 +278,7 @@ def kept_of_match(run: Run, match: Match) -> np.ndarray | None:
 def blend_matched(
     match: Match, runs: Sequence[Run], mix: Mix, decisions: Sequence[Decisions] | None = None
 ) -> dict[str, Any] | None:
-    """The test-matched score of what a blend makes of its runs, from what they kept; None where one kept nothing.
+    """The test-like score of what a blend makes of its runs, from what they kept; None where one kept nothing.
 
     decisions: of each fold; fitted on what the blend makes of the runs out of fold, if there are none.
     """

@@ -51,7 +51,7 @@ def boost(
 ) -> Boosted:
     """Fit trees on the table and the values of runs, store what they predict, and score it as any run.
 
-    names: of the runs (None: the best one). The stress and test-matched scores are made from what these runs kept;
+    names: of the runs (None: the best one). The stress and test-like scores are made from what these runs kept;
     None where one of them kept nothing. UserError where there is no table, a run isn't there, or classes are too many.
     """
     sources = _sources(labelled, names)
@@ -319,7 +319,7 @@ def _stress(run: Boosted, trees: Sequence[Predictor]) -> dict[str, Any] | None:
 
 
 def _matched(run: Boosted, trees: Sequence[Predictor]) -> dict[str, Any] | None:
-    """The test-matched score, where all sources kept what they predict of the images that are like the test's."""
+    """The test-like score, where all sources kept what they predict of the images that are like the test's."""
     match = read_match(run.labelled.workspace.match)
     if match is None or not run.labelled.shows_how_tests_look:
         return None

@@ -38,7 +38,7 @@ WHOLE = (256, 256)  # sides of an image, where nobody says
 @dataclass(frozen=True)
 class Cost:
     """Seconds of a training here: `epoch` of all folds, `head` of all folds where the head alone is trained, on stored
-    features; `once` however many epochs, `scores` kept back for the test-matched score, for trying code that is handed
+    features; `once` however many epochs, `scores` kept back for the test-like score, for trying code that is handed
     in and, if that is asked for, the whole suite of corruptions; `step` of one training step, `image` of one
     prediction. `updates` of a network's weights in an epoch; `freeze`: the share of the epochs that are trained on
     features; `grow`: of those in which images grow to sides of `whole` pixels.

@@ -30,7 +30,7 @@ def tell_score(run: Run, more: str, progress: Progress) -> None:
 
 
 def add_scores(run: Run, wanted: str, deadline: float | None, device: str, progress: Progress) -> None:
-    """The stress score and, where there are test images, the test-matched score; says what was added.
+    """The stress score and, where there are test images, the test-like score; says what was added.
 
     wanted: `none`, `auto` (as many corrupted images as a share of the training time allows) or `full`.
     """

@@ -126,7 +126,7 @@ class Search(Outcome):
             told.append(f"{self.labelled.workspace.search}: {', '.join(path.name for path in self.pictures)}")
         if self.left:
             told.append(
-                f"not put together for want of time: {counted(self.left, 'finished run')}, which no blend takes yet"
+                f"not put together for lack of time: {counted(self.left, 'finished run')}, which no blend takes yet"
             )
         count, took = self.trials, duration(self.seconds)
         ended = f"{count['finished']} finished, {count['pruned']} pruned, {count['failed']} failed"
