@@ -6,8 +6,8 @@ DEMO = --practice --folds 3 --workspace workspace/demo --submissions workspace/d
 
 demo: .venv/installed
 	rm -rf workspace/demo
-	$(RUN) toolkit.run competitions/mars $(DEMO) --budget 3m
-	$(RUN) toolkit.run competitions/blood_cells $(DEMO) --budget 3m
+	$(RUN) toolkit.run competitions/mars $(DEMO) --budget 2m
+	$(RUN) toolkit.run competitions/blood_cells $(DEMO) --budget 2m
 
 examples: .venv/installed
 	$(RUN) benchmarks.examples
