@@ -27,6 +27,7 @@ from toolkit.pages.html import (
 from toolkit.pages.pictures import HUES, with_mask
 
 CLASSES = ("soil", "bedrock", "sand", "big rock")
+LONG = "small_unet_muon_half+epochs16+precision_float32-ceadd2d2"  # no blank where it may be broken
 LEGEND = tuple(zip(CLASSES, HUES, strict=False))
 
 
@@ -53,7 +54,10 @@ def sample_page(runs: int = 14, points: int = 300, seed: int = 0) -> Page:
         Section("Runs", [run_table(runs, rng), Row([curves(min(runs, 4), rng), confusion(rng), recalls()])]),
         Section("Most confident mistakes", [mistakes(rng)]),
         Section("Predictions", [masks(rng)], "Try `compete train mars augment.copy_paste=0.3` next."),
-        Section("Data", [Row([all_images(points, rng), Words(["Every image by its looks: near ones are alike."])])]),
+        Section(
+            "Data",
+            [Row([all_images(points, rng), Words([f"Every image by its looks: near ones are alike, says {LONG}."])])],
+        ),
         Folded(
             "Data and versions", [Words(["400 samples in 3 folds."]), Table("", ("what", "n"), [["samples", "400"]])]
         ),
