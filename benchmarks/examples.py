@@ -81,7 +81,7 @@ def main() -> int:
         shutil.rmtree(root / name, ignore_errors=True)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     several = min(SIDE_BY_SIDE, cores)
-    print(f"{'example':<14} {'metric':<34} {'local score':<28} {'practice':>9} {'seconds':>8}", flush=True)
+    print(f"{'example':<14} {'metric':<34} {'CV score':<28} {'practice':>9} {'seconds':>8}", flush=True)
     failed = 0
     with ThreadPoolExecutor(several) as pool:
         for found in pool.map(lambda name: tried(name, options.budget, root, cores // several), options.only):
