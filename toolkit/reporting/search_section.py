@@ -26,7 +26,6 @@ PARAMETERS = 6  # that are drawn, the learning rate and then the important ones 
 FEWEST = 3  # trials that have a parameter which is drawn
 RATE = "optimizer.lr"
 WIDE = 50.0  # largest over smallest value, from which on an axis is logarithmic
-STUDIES = {"sqlite": "study.db", "journal": "study.log"}  # as `tuning.storage` names them
 SIZE = (2.1, 3.3)  # inches: height and width of a chart of one parameter
 
 
