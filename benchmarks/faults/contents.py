@@ -35,6 +35,8 @@ def _content(path: Path) -> bytes:
     if path.suffix == DATABASE:
         return _trials(path)
     content = path.read_bytes()
+    if path.name == "log.csv":  # seconds are last
+        return b"\n".join(line.rpartition(b",")[0] for line in content.splitlines())
     if path.suffix == ".json":
         with suppress(ValueError):  # else it is damaged
             return json.dumps(_timeless(json.loads(content))).encode()
