@@ -100,6 +100,13 @@ def test_a_kill_while_a_finished_folder_gets_a_file_leaves_none_of_which_nothing
     assert read_json(tmp_path / MANIFEST)["files"] == {"a.npy": digest(path)}
 
 
+def test_a_manifest_that_is_written_again_says_the_same(tmp_path: Path) -> None:
+    for _ in range(2):
+        np.save(tmp_path / "a.npy", np.arange(3))
+        write_manifest(tmp_path, {})
+        assert list(read_json(tmp_path / MANIFEST)["files"]) == ["a.npy"]
+
+
 def test_epochs_that_are_gone_are_told(copied: Project) -> None:
     fold = run_of(copied).fold(1)
     fold.history_path.unlink()

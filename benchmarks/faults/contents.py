@@ -10,7 +10,7 @@ from typing import Any
 
 OWN = (".lock", ".db-wal", ".db-shm", ".db-journal")  # of locks and of databases
 DATABASE = ".db"
-WHEN = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d{4})?")
+WHEN = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d{4})?|\b\d+(\.\d+)? ?(s|m|min|h)\b")  # or how long
 TIMED = re.compile(r"seconds$|^seal$")  # a seal is a hash of all else, times among it
 TIMED_FILES = ("history.json", "summary.json")
 TRIALS = """
