@@ -218,6 +218,9 @@ class Split(Outcome):
             without = [str(k) for k in range(self.folds) if not holds[self.fold == k].any()]
             if not without:
                 continue
+            if (self.fold[holds] == LEFT_OUT).all():
+                yield Warned(f"class {name!r} has no sample left, so that nothing can learn it")
+                continue
             groups = len(np.unique(self.whole[holds & (self.fold != LEFT_OUT)]))
             noun = "pictures" if self.plain else "groups"
             where = f"class {name!r} is missing from fold {', '.join(without)}"

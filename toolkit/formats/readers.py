@@ -184,7 +184,8 @@ def suspicions(counts: np.ndarray, expected: np.ndarray, classes: Sequence[str])
         found.append(f"class {classes[i]!r} is never predicted; out of fold it has {theirs[i]:.2%}")
     if len(never) > NAMED:
         found.append(f"{len(never) - NAMED:,} more classes are never predicted, of which some are expected")
-    if np.abs(ours - theirs).sum() / 2 > FAR:
+    chance = np.sqrt(theirs * (1 - theirs) / counts.sum()).sum()  # more than twice what drawing so many makes of it
+    if np.abs(ours - theirs).sum() / 2 > FAR + chance:
         i = int(np.abs(ours - theirs).argmax())
         found.append(
             f"the classes' shares are far from those out of fold: {classes[i]!r} {ours[i]:.1%}, there {theirs[i]:.1%}"
