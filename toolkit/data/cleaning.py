@@ -190,4 +190,6 @@ def _parsed(path: Path) -> list[tuple[int, dict[str, Any]]]:
         raise UserError(f"{path} can't be read ({error}); fix it, or remove it and run the audit again") from None
     if not ({"action", "value"} <= set(head) and {"index", NAME} & set(head)):
         raise UserError(f"{path} must have the columns {', '.join(COLUMNS)}, it has {', '.join(head) or 'none'}")
+    if twice := [name for name in head if name and head.count(name) > 1]:
+        raise UserError(f"{path} has two columns {twice[0]}; take one of them out")
     return found
