@@ -16,6 +16,7 @@ from toolkit.auditing.audit import Audit, audit, explain
 from toolkit.auditing.label_errors import label_quality
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, hash_sample
+from toolkit.outcome import Warned
 from toolkit.probabilities import probabilities
 from toolkit.store import Workspace
 
@@ -72,6 +73,8 @@ def test_a_second_look_finds_the_same_and_keeps_an_edited_list(
     proposed = cleaning.read_text()
     look(mars, drawn, tmp_path)
     assert cleaning.read_text() == proposed
+    cleaning.write_text(proposed[: proposed.rindex("\n", 0, -1) + 1])
+    assert any("ends early" in part.text for part in look(mars, drawn, tmp_path).told() if isinstance(part, Warned))
     cleaning.write_text("index,action,value,reason,confidence\n3,drop,,mine,1\n")
     assert "the one in place was edited and is kept" in look(mars, drawn, tmp_path).note
     assert "mine" in cleaning.read_text()

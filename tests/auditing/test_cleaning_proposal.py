@@ -116,6 +116,18 @@ def test_to_drop_more_than_a_tenth_is_a_question() -> None:
     assert set(listed["action"]) == {"drop"} and too_many_to_drop(listed) == ""
 
 
+def test_to_drop_all_of_a_class_is_a_question() -> None:
+    data = dataset(np.repeat([0, 1], [30, REPEATS + 1]))
+    data.images[30:] = data.images[30]
+    findings = found(data, LABELS)
+    listed = propose(data, LABELS, findings)
+    assert set(listed["action"]) == {"drop?", "group"} and too_many_to_drop(listed).startswith(
+        f"{REPEATS + 1} samples"
+    )
+    data.targets[0] = 1
+    assert set(propose(data, LABELS, findings)["action"]) == {"drop"}
+
+
 def test_one_picture_is_lost_however_often_it_repeats() -> None:
     data = dataset(np.arange(100) % 2)
     data.images[:50] = data.images[0]

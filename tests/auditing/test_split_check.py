@@ -62,6 +62,8 @@ def test_a_class_in_too_few_groups_is_named_with_their_number(cells: Project) ->
     clean(cells, "".join(f"{row},group,basophils,,\n" for row in rows[1:]) + f"{rows[0]},group,alone,,\n")
     text = warnings(cells.folds(3))
     assert "class 'basophil' is missing from fold" in text and "only 2 groups hold it" in text
+    clean(cells, "".join(f"{row},drop,unscored,,\n" for row in rows))
+    assert "class 'basophil' has no sample left, so that nothing can learn it" in warnings(cells.folds(3))
 
 
 def test_who_sees_that_the_audit_is_wrong_is_told_how_to_divide_its_groups(cells: Project) -> None:

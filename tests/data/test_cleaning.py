@@ -135,6 +135,11 @@ def test_a_list_without_its_columns_is_refused(tmp_path: Path, text: str) -> Non
         read_cleaning(written(tmp_path, text), np.arange(5), LABELS)
 
 
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cleaning.csv has two columns index; take one of them out$"):
+        read_cleaning(written(tmp_path, "index,index,action,value\n1,2,drop,\n"), np.arange(5), LABELS)
+
+
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     workspace = written(tmp_path, "")
     workspace.cleaning.write_bytes(b"\xff\xfe\x00index")

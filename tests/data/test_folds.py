@@ -121,6 +121,8 @@ def test_what_is_dropped_makes_no_many_and_the_table_knows_the_share(monkeypatch
 def test_fewer_groups_than_folds_is_refused() -> None:
     with pytest.raises(UserError, match="2 groups can't fill 3 folds; ask"):
         made(groups=np.arange(60) // 30)
+    with pytest.raises(UserError, match="1 group can't fill 3 folds; what is left to train on is of one origin or"):
+        made(groups=np.zeros(60, np.int64))
     with pytest.raises(UserError, match="3 groups can't fill 3 folds and a holdout"):
         made(groups=np.arange(60) // 20, holdout=0.1)
     found = lines(*((row, "group", "x") for row in (0, 5, 10, 15, 20)), reason="copy: of another")

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from tests import tiny
 from toolkit.competition import Competition
 from toolkit.data.data_folder import data_hash
 from toolkit.data.dataset import Dataset, Samples
 from toolkit.data.loading import draw_practice, load
+from toolkit.data.masks import mask_files
 from toolkit.errors import UserError
+from toolkit.images.files import image_folder
 from toolkit.metrics.organisers import from_function
 from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace
@@ -200,3 +203,23 @@ def test_practice_data_of_another_size_are_not_passed_off_as_these(mars: Competi
         draw_practice(mars, workspace, 0, size, SILENT)
     with pytest.raises(UserError, match="was made with --practice-size 24; leave 48 out, choose another"):
         draw_practice(mars, workspace, 0, 48, SILENT)
+
+
+def test_pictures_that_a_tag_turns_are_told_where_they_have_masks(mars: Competition, tmp_path: Path) -> None:
+    raw, heard = tmp_path / "raw", tiny.Heard()
+    raw.mkdir()
+    task = mars.task
+    assert isinstance(task, Segmentation)
+    size = task.image_shape[1], task.image_shape[0]
+    tag = Image.Exif()
+    tag[ExifTags.Base.Orientation] = 3
+    for row in range(5):
+        Image.new("L", size, 40 * row).save(raw / f"{row}.jpg", exif=tag)
+        Image.new("L", size, row).save(raw / f"{row}.png")
+
+    def read(folder: Path) -> Samples:
+        images = image_folder(folder, "*.jpg")
+        return Samples(images, mask_files(sorted(folder.glob("*.png")), task).fitted(task.image_shape))
+
+    load(replace(mars, load=read), Workspace(tmp_path / "work", "mars"), raw, heard)
+    assert "5 of 5 pictures that were looked at have an EXIF tag, by which they are turned" in str(heard)

@@ -59,6 +59,15 @@ def test_of_several_one_has_to_be_named(tmp_path: Path) -> None:
     assert find_sample(tmp_path) == tmp_path / "sample_submission.csv"
 
 
+def test_lines_that_a_spreadsheet_left_empty_are_none_and_its_own_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "sample_submission.csv"
+    path.write_text("id,label\nt1,a\nt2,\n,\n,\n")
+    assert read_sample(path).cells["id"].tolist() == ["t1", "t2"]
+    path.write_text("id,label\nt1,a\n", encoding="utf-16")
+    with pytest.raises(UserError, match=r"can't be read: it isn't UTF-8; save it as such$"):
+        read_sample(path)
+
+
 def test_a_packed_sample_that_is_cut_short_is_named(tmp_path: Path) -> None:
     whole = gzip.compress(TEXT.encode())
     (tmp_path / "sample_submission.csv.gz").write_bytes(whole[:-9])

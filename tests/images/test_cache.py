@@ -172,6 +172,9 @@ def test_values_that_go_beyond_8_bits_are_said_of_more_than_one_file(
     with pytest.raises(UserError, match=said):
         decode_all({"images": ImageFiles(paths)}, "key", Workspace(tmp_path, "deep"), SHAPE, jobs=2)
     assert not [str(warning.message) for warning in recwarn if "cancelled" in str(warning.message)]
+    few = ImageFiles(paths[:3])
+    with pytest.raises(UserError, match=r"values=\(302, 1002\)\)\nall 3 together go from 300 to 1002$"):
+        decode_all({"images": few}, "key", Workspace(tmp_path, "few"), SHAPE)
 
 
 def test_room_is_asked_for_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

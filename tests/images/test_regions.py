@@ -13,9 +13,9 @@ from tifffile import TiffFile, TiffWriter, imwrite
 
 from toolkit.errors import UserError
 from toolkit.images import segments
-from toolkit.images.files import ImageFiles
+from toolkit.images.files import ImageFiles, image_folder
 from toolkit.images.reading import read_image
-from toolkit.images.regions import opened, region, size_of
+from toolkit.images.regions import opened, region, size_of, turned_by_exif
 
 HEIGHT, WIDTH = 300, 403
 PICTURE = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8), (0, 0), 4)
@@ -252,3 +252,13 @@ def test_lzw_that_is_damaged_is_no_picture(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(UserError, match=r"a.tif is damaged"):
         region(path, (0, 0, 200, 200), (200, 200))
+
+
+def test_pictures_that_a_tag_turns_are_counted(tmp_path: Path) -> None:
+    for row in range(6):
+        tag = Image.Exif()
+        tag[ExifTags.Base.Orientation] = 3 if row < 2 else 1
+        Image.new("RGB", (8, 6)).save(tmp_path / f"{row}.jpg", exif=tag)
+    (tmp_path / "9.jpg").write_text("none")
+    assert turned_by_exif(image_folder(tmp_path), 200) == (2, 7)
+    assert turned_by_exif(image_folder(tmp_path), 1) == (1, 1)

@@ -95,6 +95,10 @@ RUN: dict[str, tuple[Files, str]] = {
         model("import os\nos.environ['HOSTNAME_OF_MINE']\n" + LABELS),
         "fails in predict: KeyError: 'HOSTNAME_OF_MINE'",
     ),
+    "null characters": (
+        {"model.py": "class Model: pass\0"},
+        "model.py is not Python: source code string cannot contain null bytes",
+    ),
     "not Python": (
         {"model.py": "class Model:\nreturn 1"},
         "model.py line 2 is not Python: expected an indented block",

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.submission.attacks import ATTACKS
 from toolkit.errors import UserError
 from toolkit.submission import confined
 from toolkit.submission.sandbox import run_code_submission
+from toolkit.submission.sandbox_server import SHARED
 
 EXPECTED = IMAGES.reshape(5, -1).astype(int).sum(1) % CLASSES
 
@@ -105,6 +107,34 @@ def test_processes_of_a_submission_may_speak_to_each_other(tmp_path: Path) -> No
 def test_a_submission_may_write_to_its_temporary_folder(tmp_path: Path) -> None:
     body = "import tempfile\nwith tempfile.TemporaryFile() as file: file.write(b'1')\n" + LABELS
     run_code_submission(packed(tmp_path / "s.zip", model(body)), IMAGES, CLASSES, RULES)
+
+
+@pytest.mark.parametrize("way", ["alone", "by hand"])
+def test_it_may_lie_in_shared_memory_and_sees_nothing_else_there(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not os.access(SHARED, os.W_OK) or (way == "alone" and confined.isolation() != confined.ALONE):
+        pytest.skip("this system has no shared memory as files, or lends no namespaces")
+    if way == "by hand":
+        monkeypatch.setattr(confined, "isolation", lambda: ())
+    body = (
+        "import os, tempfile\n"
+        "try: open('model.py', 'a')\n"
+        "except OSError: own = 0\n"
+        "try: os.mkdir('../cache'); own = 1\n"
+        "except OSError: pass\n"
+        f"open('{SHARED}/{tmp_path.name}-made', 'wb').write(bytes(1 << 20))\n"
+        f"os.remove('{SHARED}/{tmp_path.name}-made')\n"
+        "with tempfile.NamedTemporaryFile() as file: file.write(b'1'); own += not file.name.startswith(HERE)\n"
+        "return np.full(len(X), own + os.path.exists(HERE + '/other') * (WAY == 'alone'))"
+    )
+    with tempfile.TemporaryDirectory(dir=SHARED) as here:
+        (Path(here) / "other").touch()
+        monkeypatch.setattr(tempfile, "tempdir", here)
+        monkeypatch.setenv("XDG_CACHE_HOME", f"{here}/cache")  # the interpreter lies there too
+        files = model(body, before=f"HERE, WAY = {here!r}, {way!r}")
+        ran = run_code_submission(packed(Path(here) / "s.zip", files), IMAGES, CLASSES, RULES)
+    assert ran.labels.tolist() == [0] * 5
 
 
 def test_it_sees_neither_the_project_nor_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from toolkit.auditing.picture_map import PictureMap, picture_map
 from toolkit.auditing.relatives import find_relatives, tests_looked_at
 from toolkit.auditing.table_columns import HEAD, ColumnFindings, find_columns
 from toolkit.auditing.train_vs_test import Shift, measure_shift
+from toolkit.auditing.written_list import lost_end, write_list
 from toolkit.competition import Competition
 from toolkit.data.cleaning import NAME, REPEATED_MASK, REPEATED_PICTURE
 from toolkit.data.data_folder import data_hash, open_dataset
@@ -39,7 +40,7 @@ from toolkit.outcome import Outcome, Table, Warned, counted
 from toolkit.pages.pictures import write_png
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run, best_run, current_runs
-from toolkit.store import Workspace, atomic, hash_file, read_json, write_json, write_text
+from toolkit.store import Workspace, atomic, write_text
 
 DONE = {"drop": "dropped", "group": "grouped", "drop?": "suggested to drop", "relabel?": "suggested to relabel"}
 LARGE = 0.2  # of the samples in one group: then the folds can't be even
@@ -50,7 +51,8 @@ class Audit(Outcome):
     """What was found. table: one line a sample, as `sample_table` returns it; proposal: the lines of a cleaning list;
     shift, and mimicry of the test by folds: None where there are no test images or they may not be looked at; known:
     of how many a submission of a file can give a known answer; note: what became of the list on disk; limits: what was
-    not looked at or isn't shown, in sentences; columns: what lies beside the images, None where nothing does.
+    not looked at or isn't shown, in sentences; lost: what to say where the list's end is gone; columns: what lies
+    beside the images, None where nothing does.
     """
 
     competition: Competition
@@ -63,6 +65,7 @@ class Audit(Outcome):
     known: int
     note: str
     limits: Sequence[str]
+    lost: str
     columns: ColumnFindings | None = None
 
     @property
@@ -132,6 +135,8 @@ class Audit(Outcome):
             yield f"the answers of {images} are known: `submit --known-answers` hands them in"
         actions = ", ".join(f"{DONE[name]} {n:,}" for name, n in self.actions.items()) or "nothing to do"
         yield f"{self.workspace.cleaning}: {actions} ({self.note})"
+        if self.lost:
+            yield Warned(self.lost)
         yield f"{self.workspace.page}: what was found, as pictures"
 
     def _classes(self, keep: np.ndarray) -> Table:
@@ -237,9 +242,20 @@ def _audit(competition: Competition, workspace: Workspace, raw: Path, jobs: int,
             len(runs),
         )
         write_text(workspace.page, audit_page(page))
-    note = _write_cleaning(workspace, proposal)  # last: where there is none, an audit was killed
+    note = write_list(workspace, proposal)  # last: where there is none, an audit was killed
     return Audit(
-        competition, workspace, dataset, table, proposal, shift, mimics, known, note, findings.limits, columns
+        competition,
+        workspace,
+        dataset,
+        table,
+        proposal,
+        shift,
+        mimics,
+        known,
+        note,
+        findings.limits,
+        lost_end(workspace),
+        columns,
     )
 
 
@@ -341,21 +357,6 @@ def sample_table(dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -
     if dataset.names is not None:
         table.insert(1, NAME, dataset.names)
     return table
-
-
-def _write_cleaning(workspace: Workspace, proposal: pd.DataFrame) -> str:
-    """Write the list, unless a person changed the one that is there; what to tell the user."""
-    made, text = workspace.evidence / "cleaning.json", proposal.to_csv(index=False)
-    if workspace.cleaning.exists():
-        ours = made.exists() and read_json(made, "hash")["hash"] == hash_file(workspace.cleaning)
-        # a kill may have come between the list and the hash of it
-        if not ours and workspace.cleaning.read_bytes() != text.encode():
-            beside = workspace.cleaning.with_name("cleaning.new.csv")
-            write_text(beside, text)
-            return f"the one in place was edited and is kept; this one is in {beside.name}"
-    write_text(workspace.cleaning, text)
-    write_json(made, {"hash": hash_file(workspace.cleaning)})
-    return "lines ending in ? are suggestions, without effect until you accept them"
 
 
 def _shift(

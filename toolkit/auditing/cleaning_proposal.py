@@ -53,13 +53,14 @@ def propose(dataset: Dataset, task: Task, findings: Findings) -> pd.DataFrame:
     """The list, with the columns of a cleaning list, by index.
 
     What is certain or does no harm is to be obeyed (`drop`, `group`), the rest only suggested (`drop?`, `relabel?`);
-    so is each `drop` where they are TOO_MANY. A reason is a kind of finding, a colon, and the details. Where samples
-    have names, the list has a column of them.
+    so is each `drop` where they are TOO_MANY, or would leave nothing of a class. A reason is a kind of finding, a
+    colon, and the details. Where samples have names, the list has a column of them.
     """
     group = groups_found(dataset, findings)
     lines = _repeats(dataset, task, findings)
     if _too_many(lines, findings, len(dataset.ids)):
         lines = [replace(line, action="drop?") for line in lines]
+    lines = _leave_of_each_class(lines, dataset, task)
     lines += [Line(row, "drop", "", f"{UNREADABLE}: {why}", 1.0) for row, why in findings.unreadable.items()]
     dropped, settled = {line.row for line in lines if line.action == "drop"}, {line.row for line in lines}
     lines += [line for line in _groups(dataset, findings, group) if line.row not in dropped]
@@ -91,6 +92,19 @@ def _too_many(lines: Sequence[Line], findings: Findings, samples: int) -> bool:
     again = sum(len(rows) - 1 for rows in findings.same)
     once = sum(max(0, sum(row in lost for row in rows.tolist()) - 1) for rows in findings.same)
     return len(lost) - once > max(HANDFUL, TOO_MANY * (samples - again))
+
+
+def _leave_of_each_class(lines: list[Line], dataset: Dataset, task: Task) -> list[Line]:
+    """With a question in place of each `drop` of a class, or grade, that would lose all its samples."""
+    if not isinstance(task, Classification | Grades):
+        return lines
+    targets = np.asarray(dataset.targets)
+    kept = ~np.isin(np.arange(len(targets)), [line.row for line in lines if line.action == "drop"])
+    gone = np.setdiff1d(targets, targets[kept])
+    return [
+        replace(line, action="drop?") if line.action == "drop" and targets[line.row] in gone else line
+        for line in lines
+    ]
 
 
 def too_many_to_drop(proposal: pd.DataFrame) -> str:

@@ -150,3 +150,12 @@ def _share(count: float, clusters: np.ndarray) -> Share:
     middle = (share + z**2 / (2 * number)) / (1 + z**2 / number)
     half = z / (1 + z**2 / number) * np.sqrt(share * (1 - share) / number + z**2 / (4 * number**2))
     return Share(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
+
+
+def why_unknown(competition: Competition, dataset: Dataset) -> str:
+    """Why nothing may be known of relatives of the test images."""
+    if competition.may_look_at(dataset.test_images):
+        return "the audit has not looked for relatives of the test images; run `compete audit`"
+    if len(dataset.test_images):
+        return competition.rules.sentence("unlabelled_test_images", "the test images may not be looked at")
+    return "there are no test images to look for relatives of"

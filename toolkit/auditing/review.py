@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.orphans import orphans_of
+from toolkit.auditing.written_list import forget_refused
 from toolkit.competition import Competition
 from toolkit.data.cleaning import cleaning_hash, lines_by_action, read_cleaning
 from toolkit.data.data_folder import data_hash, open_dataset
@@ -110,6 +111,7 @@ def review(competition: Competition, workspace: Workspace, accept: Sequence[str]
     orphaned = [run.name for run in current_runs(open_labelled(competition, workspace))] if stale else []
     asked = made.obeyed_differs and _asked(competition, workspace)
     _write(workspace, taken, gone)
+    forget_refused(workspace, made.refused)
     return replace(made, stale=stale, orphaned=orphaned, asked=asked)
 
 

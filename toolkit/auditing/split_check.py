@@ -10,16 +10,17 @@ import pandas as pd
 from scipy.sparse import csr_array, issparse
 
 from toolkit.auditing.leaks import Pair, closest_samples, count_divided
-from toolkit.auditing.mimicry import Mimicry, stored_mimicry
+from toolkit.auditing.mimicry import Mimicry, stored_mimicry, why_unknown
 from toolkit.auditing.nested_labels import obey_suggestions
 from toolkit.auditing.orphans import Orphans, orphans_of
 from toolkit.auditing.split_options import split_options
+from toolkit.auditing.written_list import lost_end
 from toolkit.commands import command
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.cleaning import UNSCORED, cleaning_hash, read_cleaning
 from toolkit.data.data_folder import data_hash, open_dataset
-from toolkit.data.dataset import Dataset, pictures_of, relabel
+from toolkit.data.dataset import pictures_of, relabel
 from toolkit.data.folds import (
     ALWAYS,
     AUTO,
@@ -54,8 +55,8 @@ class Split(Outcome):
     whole: int64 (N,), equal for samples that are kept together; orphans: of the folds that were there before. pairs:
     the most alike pictures across each fold's boundary; leaks: how many pairs of one origin are divided, None where no
     audit was made. asked: of SPLITS; mimicry: of the test by folds, None where `unknown` says why nothing is known of
-    it. suggested: int64 (n,), rows that are relabelled because predictions suggested it. fewer: are there but as many
-    folds as groups fill, since nobody said how many?
+    it. suggested: int64 (n,), rows that are relabelled because predictions suggested it. lost: what to say where the
+    cleaning list's end is gone. fewer: are there but as many folds as groups fill, since nobody said how many?
     """
 
     competition: Competition
@@ -72,6 +73,7 @@ class Split(Outcome):
     mimicry: Mimicry | None
     unknown: str
     suggested: np.ndarray
+    lost: str
     fewer: bool = False
 
     @cached_property
@@ -163,6 +165,8 @@ class Split(Outcome):
         )
 
     def _made(self) -> Iterator[str | Warned]:
+        if self.lost:
+            yield Warned(self.lost)
         if self.orphans is not None and self.orphans.words:
             yield Warned(
                 f"the folds are made anew; what is on the old ones ({self.orphans.words}) stays on disk but joins no "
@@ -213,6 +217,9 @@ class Split(Outcome):
                 continue
             without = [str(k) for k in range(self.folds) if not holds[self.fold == k].any()]
             if not without:
+                continue
+            if (self.fold[holds] == LEFT_OUT).all():
+                yield Warned(f"class {name!r} has no sample left, so that nothing can learn it")
                 continue
             groups = len(np.unique(self.whole[holds & (self.fold != LEFT_OUT)]))
             noun = "pictures" if self.plain else "groups"
@@ -391,16 +398,8 @@ def split(
         leaks=leaks,
         asked=options.words,
         mimicry=mimicry,
-        unknown=_unknown(competition, dataset),
+        unknown=why_unknown(competition, dataset),
         suggested=suggested(table, cleaning),
+        lost=lost_end(workspace),
         fewer=fewer,
     )
-
-
-def _unknown(competition: Competition, dataset: Dataset) -> str:
-    """Why nothing may be known of relatives of the test images."""
-    if competition.may_look_at(dataset.test_images):
-        return "the audit has not looked for relatives of the test images; run `compete audit`"
-    if len(dataset.test_images):
-        return competition.rules.sentence("unlabelled_test_images", "the test images may not be looked at")
-    return "there are no test images to look for relatives of"

@@ -93,6 +93,11 @@ def lines_by_action(workspace: Workspace) -> set[tuple[str, str]]:
     return {(line["index"], line["action"]) for _, line in _lines(workspace)}
 
 
+def samples_and_actions(workspace: Workspace) -> list[list[str]]:
+    """Index, as text, and action of all lines in their order, whether they are suggestions or obeyed."""
+    return [[line["index"], line["action"].removesuffix("?")] for _, line in _lines(workspace)]
+
+
 def leaves_the_score(value: str, reason: str) -> bool:
     """Of a `drop` line: is the sample neither validated nor scored, or is it only trained on no more?"""
     return value == UNSCORED or reason.partition(":")[0].strip() in WITHOUT_PREDICTIONS
@@ -185,4 +190,6 @@ def _parsed(path: Path) -> list[tuple[int, dict[str, Any]]]:
         raise UserError(f"{path} can't be read ({error}); fix it, or remove it and run the audit again") from None
     if not ({"action", "value"} <= set(head) and {"index", NAME} & set(head)):
         raise UserError(f"{path} must have the columns {', '.join(COLUMNS)}, it has {', '.join(head) or 'none'}")
+    if twice := [name for name in head if name and head.count(name) > 1]:
+        raise UserError(f"{path} has two columns {twice[0]}; take one of them out")
     return found

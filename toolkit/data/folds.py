@@ -94,7 +94,8 @@ def _remedy(whole: np.ndarray, groups: np.ndarray, ids: np.ndarray, cleaning: pd
     trained = ~np.isin(ids, cleaning.loc[cleaning["action"] == "drop", "index"])
     apart = len(np.unique(whole_in_plain(groups, ids, cleaning)[trained]))
     if apart < parts or apart == len(np.unique(whole[trained])):
-        return "ask for fewer"
+        few = "what is left to train on is of one origin or of equal pictures, so there is nothing else to validate on"
+        return "ask for fewer" if apart > 1 else few
     return (
         f"there are {apart:,} before relatives that the audit found join them: look at audit.html, take `group` lines "
         "that are wrong out of cleaning.csv, or divide relatives by `--split plain`"

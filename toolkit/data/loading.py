@@ -27,10 +27,13 @@ from toolkit.data.rehearsal import ids_of_tests, try_answers
 from toolkit.data.sample_submission import following, keep, recognised
 from toolkit.errors import UserError, others_code
 from toolkit.images.file_list import describe_files
+from toolkit.images.files import ImageFiles
+from toolkit.images.regions import turned_by_exif
 from toolkit.metrics.metric import CountedMetric
 from toolkit.progress import SILENT, Progress
 from toolkit.store import MANIFEST, Workspace, atomic, read_json, read_manifest, write_json
 
+LOOKED_AT = 200  # pictures, for the tags that turn them
 DRAWN = "drawn.json"  # beside the practice data: how many samples were asked for
 
 
@@ -94,6 +97,8 @@ def load(
     with progress.phase("checking the data"), whole(data, competition, workspace, folder) as dataset:
         check_dataset(dataset, competition.task, str(folder))
         _check_native(competition, dataset)
+        if competition.task.masks and isinstance(data, Samples) and isinstance(data.images, ImageFiles):
+            _warn_of_turned(data.images, progress)
         _check_images(competition, data, dataset, str(folder))
         if dataset.table is not None and competition.try_submission is not None:
             raise UserError(f"{folder} has a table, and code that is handed in is given images alone; leave out table")
@@ -166,6 +171,17 @@ def _check_native(competition: Competition, dataset: Dataset) -> None:
         raise UserError(
             f"{metric.name} can't score masks at the size of each picture: that takes a metric of decided masks that "
             "has counts (docs/metrics.md); masks.fitted(TASK.image_shape) are scored at the size of the task"
+        )
+
+
+def _warn_of_turned(images: ImageFiles, progress: Progress) -> None:
+    """Pictures are turned as EXIF says; who drew masks may have seen them as they are stored."""
+    turned, looked_at = turned_by_exif(images, LOOKED_AT)
+    if turned:
+        progress.warn(
+            f"{turned} of {looked_at} pictures that were looked at have an EXIF tag, by which they are turned: masks "
+            "are right only where they were drawn on the turned pictures, or have the tag too (audit.html and a run's "
+            "augmented.png show them on each other); else take the tags out of the pictures"
         )
 
 

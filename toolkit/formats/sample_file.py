@@ -108,6 +108,9 @@ def read_sample(path: Path, most: int | None = None) -> SampleFile:
         table = pd.read_csv(text, sep=separator, **how)
         if wanted is None and table.shape[1] != len(titles):
             raise ValueError(f"its rows have {table.shape[1]} columns, its first line {len(titles)}")
+        table = table[(table != "").any(axis=1)]  # spreadsheets leave lines of separators alone
+    except UnicodeDecodeError:
+        raise UserError(f"the sample submission {path} can't be read: it isn't UTF-8; save it as such") from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, csv.Error) as error:
         reason = (str(error) or repr(error)).strip().splitlines()[0]
         raise UserError(f"the sample submission {path} can't be read: {reason}") from None

@@ -161,7 +161,8 @@ def _tell(
         progress.warn("\n".join([f"{text} they are left out of training and scores, test images are black", *lines]))
         return
     mend = "put whole files in their place, or leave them out: Samples(…, skip_unreadable=True) in the competition"
-    raise UserError("\n".join([text, *lines, *more, mend]))
+    every = [_range_of(files[name], found) for name, found in faults.items() if 1 < len(found) == len(files[name])]
+    raise UserError("\n".join([text, *lines, *more, *filter(None, every)] + [mend] * (not any(every))))
 
 
 def _place(images: ImageFiles, fault: Fault) -> str:
@@ -241,7 +242,7 @@ def fill(
                     first = min(faults, key=lambda fault: fault.row)
                     raise UserError(
                         f"not one of the first {len(faults):,} images can be read: {first.file} {first.reason}"
-                        f"{_range_of(images, faults)}"
+                        f"{'; ' * bool(beyond := _range_of(images, faults))}{beyond}"
                     )
                 if time.monotonic() - marked > MARKED:
                     mark()
@@ -270,7 +271,7 @@ def fill(
 
 
 def _range_of(images: ImageFiles, faults: list[Fault]) -> str:
-    """The end of a sentence: between which values all these are, where one of them says too little; else nothing."""
+    """Between which values all these are, where one of them says too little; else nothing."""
     if images.values is not None:
         return ""
     ends: list[float] = []
@@ -282,7 +283,7 @@ def _range_of(images: ImageFiles, faults: list[Fault]) -> str:
             ends += [float(stored.min()), float(stored.max())]
         except Exception:  # it has been said what is wrong with it
             return ""
-    return f"; all {len(faults):,} together go from {min(ends):g} to {max(ends):g}"
+    return f"all {len(faults):,} together go from {min(ends):g} to {max(ends):g}"
 
 
 def _allocate(path: Path, shape: tuple[int, ...], dtype: type) -> None:

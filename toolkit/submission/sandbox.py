@@ -157,7 +157,7 @@ def _check_imports(folder: Path, path: Path, rules: Rules) -> None:
         try:
             tree = ast.parse(file.read_bytes(), file.name)
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-            line = f" line {error.lineno}" if isinstance(error, SyntaxError) else ""
+            line = f" line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
             raise UserError(f"{path}: {file.name}{line} is not Python: {_what(error)}") from None
         for node, names in _imports(tree):
             for top in (name.partition(".")[0] for name in names):

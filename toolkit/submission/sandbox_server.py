@@ -63,7 +63,8 @@ def main() -> None:
         os._exit(1)  # it was gone before that
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if job["mounts"]:
-        wall_off([*job["writable"], os.path.dirname(job["report"])], job["memory"])
+        writable = [*job["writable"], os.path.dirname(job["report"])]
+        wall_off(writable, [job["scratch"], *job["readable"]], job["memory"])
     serve(job)
 
 
@@ -179,7 +180,7 @@ def _place(error: BaseException) -> str:
 def _confine(job: dict[str, Any]) -> None:
     writable = [*job["writable"], *devices()]
     lock(job["readable"], [*writable, os.path.dirname(job["report"])])
-    guard(job["readable"], [*writable, job["report"], *([job["labels"]] if "labels" in job else [])])
+    guard(job["readable"], [*writable, job["report"], *([job["labels"]] if "labels" in job else [])], job["scratch"])
 
 
 def _run_model(job: dict[str, Any], tell: Tell) -> None:
@@ -237,20 +238,25 @@ def devices() -> list[str]:
     return [*DEVICES, *(name for pattern in GRAPHICS for name in glob.glob(pattern))]
 
 
-def guard(readable: list[str], writable: list[str]) -> None:
+def guard(readable: list[str], writable: list[str], scratch: str) -> None:
     """From now on refuse network, reads outside both lists and writes outside `writable`, as far as Python sees them.
 
-    A file that is read elsewhere is not found, as it will not be on the server.
+    A file that is read elsewhere is not found, as it will not be on the server. Where `scratch` or one of `readable`
+    lies in one of `writable`, such as in shared memory, it may not be written to.
     """
     written = tuple(map(os.path.realpath, writable))
-    read = (*readable, *map(os.path.realpath, readable), *written)
+    refused = tuple(map(os.path.realpath, [*readable, scratch]))
+    read = (*readable, *refused[:-1], *written)
 
     def allowed(path: Any, roots: tuple[str, ...]) -> bool:
         if not isinstance(path, str | bytes | os.PathLike):
             return True  # a number: it was opened before
         named = os.fsdecode(path)
         # torch reads thousands of files through the environment's links: those are known by their names
-        return (roots is read and _below(os.path.abspath(named), roots)) or _below(os.path.realpath(named), roots)
+        if roots is read and _below(os.path.abspath(named), roots):
+            return True
+        real = os.path.realpath(named)
+        return _below(real, roots) and (roots is read or _nearest(real, written) >= _nearest(real, refused))
 
     def missing(path: Any) -> FileNotFoundError:
         return FileNotFoundError(errno.ENOENT, NO_SUCH_FILE, os.fsdecode(path))
@@ -285,6 +291,11 @@ def guard(readable: list[str], writable: list[str]) -> None:
 
 def _below(path: str, roots: tuple[str, ...]) -> bool:
     return any(path == root or path.startswith(root.rstrip(os.sep) + os.sep) for root in roots)
+
+
+def _nearest(path: str, roots: tuple[str, ...]) -> int:
+    """The length of the innermost root that the path is below; 0 for none."""
+    return max((len(root) for root in roots if _below(path, (root,))), default=0)
 
 
 def lock(readable: list[str], writable: list[str]) -> bool:
@@ -322,10 +333,11 @@ def lock(readable: list[str], writable: list[str]) -> bool:
     return done
 
 
-def wall_off(writable: list[str], memory: int) -> bool:
+def wall_off(writable: list[str], readable: list[str], memory: int) -> bool:
     """In a namespace of its own: all but `writable` is read-only, owners and times too, and shared memory is its own.
 
-    memory: bytes that may lie there. False where the system refuses it.
+    readable: what stays where it is though it may lie in this machine's shared memory; memory: bytes that may lie in
+    the new one. False where the system refuses it.
     """
     system = ctypes.CDLL(None, use_errno=True)
     new_mounts, private, whole, bind = 0x20000, 1 << 18, 1 << 14, 1 << 12
@@ -341,8 +353,29 @@ def wall_off(writable: list[str], memory: int) -> bool:
         system.mount(os.fsencode(folder), os.fsencode(folder), None, bind, None)
     done = set_read_only("/", True, all_below) and min(set_read_only(folder, False) for folder in writable)
     if os.path.isdir(SHARED):
+        # it is held open, as the new memory hides it
+        held = [(path, os.open(path, os.O_PATH)) for path in _in_shared_memory([*writable, *readable])]
         done &= system.mount(b"tmpfs", SHARED.encode(), b"tmpfs", 0, f"size={memory}".encode()) == 0
+        for path, there in held:
+            _make_like(path, os.stat(there).st_mode)
+            done &= system.mount(f"/proc/self/fd/{there}".encode(), os.fsencode(path), None, bind | whole, None) == 0
+            os.close(there)
     return done
+
+
+def _in_shared_memory(paths: list[str]) -> list[str]:
+    """Those of the paths, under each of their names, that lie there; none that lies in another of them."""
+    shared = os.path.realpath(SHARED)
+    named = {name for path in paths for name in (os.path.abspath(path), os.path.realpath(path))}
+    inside = sorted(name for name in named if name != shared and _below(name, (shared,)) and os.path.exists(name))
+    return [name for name in inside if not _below(os.path.dirname(name), tuple(inside))]
+
+
+def _make_like(path: str, mode: int) -> None:
+    """An empty folder, or an empty file, on which one of this mode can be mounted."""
+    os.makedirs(path if stat.S_ISDIR(mode) else os.path.dirname(path), exist_ok=True)
+    if not stat.S_ISDIR(mode):
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
 
 
 def _prctl(option: int, value: int) -> None:
