@@ -32,7 +32,7 @@ LAYERS = (
     "reporting",
     "preflight",
     "tracking",
-    "next_steps command_words overview difference recipe_tables",
+    "next_steps overview difference recipe_tables",
     "opened needs project pipeline",
     "recognition",
     "usage",
