@@ -20,6 +20,7 @@ LAYERS = (
     "data augmentation pages bars cell screen commands",
     "networks frames",
     "predictions",
+    "run_folds",
     "runs",
     "unseen_choices",
     "auditing",

@@ -29,7 +29,8 @@ from toolkit.outcome import MENDED, counted, duration, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
 from toolkit.recipe import Pseudo, Recipe, Sets
-from toolkit.runs import BITS, Run, RunFold
+from toolkit.run_folds import RunFold
+from toolkit.runs import BITS, Run
 from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
