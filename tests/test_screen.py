@@ -78,6 +78,9 @@ def test_lines_are_broken_between_words_and_commands_and_paths_stay_whole() -> N
         assert max(map(len, lines)) <= width and " ".join(lines) == text
         assert command in "".join(f"{line}|" for line in lines) and any(path in line for line in lines)
     assert wrapped("a `command that is longer than a line`", 16) == "a `command that\nis longer than a\nline`"
+    ours = "run `compete ensemble mars --runs a b` again"
+    assert wrapped(ours, 20) == "run\n`compete ensemble mars --runs a b`\nagain", "it is to be copied"
+    assert wrapped("Next:  compete train mars --practice", 20) == "Next:  compete train mars --practice"
     assert wrapped("winner: t1\ncompete train mars --practice --recipe best", 20).count("\n") == 1
     assert wrapped("x" * 50 + " y\n  z", 20) == "x" * 50 + "\ny\n  z"  # what fits on no line is left to the terminal
 

@@ -24,7 +24,7 @@ REFRESHED = 5  # drawings a second
 LOOK = 1.0  # seconds between two looks at whether a pipe gets a line
 WORD = re.compile(r"\S+")
 # what is not broken: a line that is a command, to be copied; a word, a path, a command in its quotes
-UNIT = re.compile(r"^ *compete .*$|(?:`[^`\n]+`|[^\s`]|`)+", re.MULTILINE)
+UNIT = re.compile(r"^(?:Next:)? *compete .*$|(?:`[^`\n]+`|[^\s`]|`)+", re.MULTILINE)
 HEAD_PART = re.compile(r"[^\s-]+-?")  # of a column's head, which may be broken after a hyphen
 LONG = 24  # letters of a word in a table from which on it may be broken, such as a path
 PIPED = 30.0  # seconds of silence after which a pipe gets a line
@@ -185,7 +185,7 @@ def _broken(head: str, width: int) -> str:
 
 def wrapped(text: str, width: int) -> str:
     """Text whose lines are at most `width` letters long: some of its spaces have become ends of lines, but none in a
-    `command` that fits on a line, and no word or path is broken.
+    `command` of ours, which is to be copied, or another that fits on a line, and no word or path is broken.
     """
     from rich.cells import cell_len
 
@@ -202,5 +202,5 @@ def wrapped(text: str, width: int) -> str:
 def _units(text: str, width: int) -> Iterator[tuple[int, int]]:
     """Where what is not broken begins and ends."""
     for unit in UNIT.finditer(text):
-        fits = len(unit[0]) <= width or unit[0].lstrip().startswith("compete ")
+        fits = len(unit[0]) <= width or unit[0].lstrip(" `").startswith(("compete ", "Next:"))
         yield from [unit.span()] if fits else (word.span() for word in WORD.finditer(text, *unit.span()))
