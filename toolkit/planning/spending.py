@@ -36,7 +36,7 @@ from toolkit.tuning.settings import SearchSettings
 
 MEASURING = 0.05  # of the budget may go into how fast further recipes are,
 SEEKING = 0.2  # and so much while none is known that fits at all
-TOO_LONG, TOO_SHORT = 1.05, 1.2  # times what fits, from which on the epochs are chosen anew
+TOO_LONG, TOO_SHORT = 1.05, 1.07  # times what fits, from which on the epochs are chosen anew
 FEW = 0.25  # of a recipe's epochs: where less fits, fewer folds of more epochs are better
 SLOWEST = 3.0  # times as long the end takes on a busy machine, at most
 BLENDING = 0.05  # of the time left may go into a blend that only shows what a part gained
