@@ -16,7 +16,8 @@ from toolkit.competition import Competition, load_competition
 from toolkit.data.labelled import Labelled, confusions, open_labelled
 from toolkit.errors import UserError
 from toolkit.recipe import from_dict
-from toolkit.runs import Run, RunFold
+from toolkit.run_folds import RunFold
+from toolkit.runs import Run
 from toolkit.scoring.selection import FoldTally
 from toolkit.search_space import OutsideError, parameters
 from toolkit.store import MANIFEST, Workspace, atomic, hash_json, read_json

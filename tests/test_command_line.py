@@ -201,7 +201,7 @@ def test_a_command_that_there_is_not_is_wrong_usage(
     monkeypatch.setattr(sys, "argv", ["compete"])
     toolkit.__main__.main()
     listed = capsys.readouterr().out
-    assert all(f"  {command} " in listed for command in COMMANDS)
+    assert all(f"  {command} " in listed for command in COMMANDS) and max(map(len, listed.splitlines())) <= 80
 
 
 def test_one_word_calls_every_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

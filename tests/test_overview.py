@@ -65,6 +65,9 @@ def test_unfinished_runs_and_those_of_other_folds_are_counted(opened: Project) -
     found = opened.status()
     assert (len(found.runs), found.others, found.unfinished) == (5, 1, 1)
     assert "1 run on other data or folds; 1 run unfinished" in found.told()
+    opened.workspace.removed.write_text("run,why\nb,trained again since\nz,gone\n")
+    counted = f"1 run unfinished; 1 run removed (scores and recipes: {opened.workspace.removed})"
+    assert opened.status().told()[2] == f"1 run on other data or folds; {counted}"
 
 
 def test_what_can_t_be_read_is_a_note_with_the_command_that_mends_it(opened: Project) -> None:

@@ -58,3 +58,11 @@ def test_help_is_short_at_its_head_says_what_is_optional_and_ends_with_examples(
     described = text.split("options:", 1)[1]
     for option in ("--seed N", "--submissions FOLDER", "--workspace FOLDER", "--device NAME"):
         assert option in described
+
+
+def test_of_two_runs_it_is_said_where_they_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    asks = Parser("compete diff", "")
+    asks.add_argument("runs", nargs=2, metavar="RUN")
+    with pytest.raises(SystemExit, match="2"):
+        asks.parse_intermixed_args(["small_unet-1a"])
+    assert "error: which two runs? `compete status` lists them (" in capsys.readouterr().err

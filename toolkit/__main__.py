@@ -8,14 +8,14 @@ from toolkit import __version__
 from toolkit.competition_folders import competition_folders
 
 COMMANDS = {
-    "run": "all of it, from raw files to a checked submission, within a time budget",
+    "run": "all of it, from raw files to a checked submission, in a budget",
     "status": "what was run, what is best, what was handed in, what to do next",
     "new": "look at a download and write a competition's folder",
     "audit": "load and check the data, say what is in it, propose the cleaning",
     "folds": "make or show the split: which sample is validated when",
     "recipes": "list the recipes, or all fields of one and what they mean",
     "train": "train one recipe on all folds",
-    "boost": "boosted trees on the table beside the images and on what runs predict",
+    "boost": "boosted trees on the table beside images and on what runs predict",
     "search": "look for better recipes in the search space",
     "diff": "two runs side by side: what differs, and is one really better?",
     "ensemble": "blend the finished runs",
@@ -36,8 +36,8 @@ def listed() -> str:
             "compete COMMAND NAME [options]\n",
             *lines,
             f"\nNAME is a competition, {names}, or the folder of one.",
-            "\nStart with:  compete run mars --practice --budget 3m    tries all of it on synthetic data",
-            "             compete new NAME --data FOLDER             writes a competition of your own",
+            "\nStart with:  compete run mars --practice --budget 3m   on synthetic data",
+            "             compete new NAME --data FOLDER            writes one of your own",
             "Options:     compete COMMAND --help",
         )
     )
@@ -56,7 +56,9 @@ def main() -> None:
     else:
         near = get_close_matches(name, COMMANDS, 1)
         hint = f"did you mean `compete {near[0]}`?" if near else f"there are {', '.join(COMMANDS)}"
-        print(f"error: {name} is not a command; {hint}", file=sys.stderr)
+        from toolkit.screen import Screen
+
+        Screen(stderr=True).say(f"{name} is not a command; {hint}", "error: ", "bold red")
         sys.exit(2)
 
 

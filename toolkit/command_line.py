@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toolkit.command_words import completed, joined, next_lines
+from toolkit.commands import completed, joined, next_lines
 from toolkit.competition_folders import competition_folders
 from toolkit.errors import UserError
 from toolkit.faults import REPORT, is_debugged, sentence, traced, write_report

@@ -21,7 +21,7 @@ from toolkit.command_line import at_least, main, parser
 from toolkit.project import Project
 
 if TYPE_CHECKING:
-    from toolkit.auditing.split_check import Split
+    from toolkit.auditing.split_outcome import Split
 
 
 def folds(project: Project, options: argparse.Namespace) -> "Split":

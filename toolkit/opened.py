@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from toolkit.commands import options
 from toolkit.disk import bytes_of
 from toolkit.errors import UserError
 from toolkit.leftovers import sweep_leftovers
@@ -93,13 +93,8 @@ class Opened:
     @property
     def options(self) -> list[str]:
         """Those that a command needs, beside the name, to be about the same data and workspace."""
-        made = ["--practice"] if self.practice else []
-        if self.data_is_given:
-            made += ["--data", quote(str(self.data))]
-        for option, folder in (("workspace", self.workspace.root), ("submissions", self.submissions)):
-            if folder != Path(option):
-                made += [f"--{option}", quote(str(folder))]
-        return made
+        data = self.data if self.data_is_given else None
+        return options(self.practice, self.workspace.root, self.submissions, data)
 
     @property
     def ledger(self) -> "Ledger":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from toolkit.command_words import completed
+from toolkit.commands import completed
 from toolkit.disk import bytes_in, in_bytes
 from toolkit.errors import UserError
 from toolkit.events import NAMES
@@ -36,8 +36,8 @@ KINDS = {
 @dataclass(frozen=True, repr=False)
 class Status(Outcome):
     """runs: those on the present data and folds, the best first; others: how many are on other ones, unfinished: how
-    many were begun; blend: name and scores of the chosen one; lines: of the ledger, oldest first; disk: bytes by kind;
-    note: why runs can't be told; steps: commands, each with a reason.
+    many were begun, removed: how many `clean` took away; blend: name and scores of the chosen one; lines: of the
+    ledger, oldest first; disk: bytes by kind; note: why runs can't be told; steps: commands, each with a reason.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Status(Outcome):
     runs: Sequence[Mapping[str, Any]] = ()
     others: int = 0
     unfinished: int = 0
+    removed: int = 0
     blend: Mapping[str, Any] | None = None
     lines: "Sequence[Line]" = ()
     disk: Mapping[str, int] = field(default_factory=dict)
@@ -69,8 +70,9 @@ class Status(Outcome):
             yield Warned(self.note)
         if self.runs:
             yield self._scores()
-        if self.others or self.unfinished:
-            kinds = [(self.others, "on other data or folds"), (self.unfinished, "unfinished")]
+        gone = f"removed (scores and recipes: {self.workspace.removed})"
+        kinds = [(self.others, "on other data or folds"), (self.unfinished, "unfinished"), (self.removed, gone)]
+        if any(many for many, _ in kinds):
             yield "; ".join(f"{counted(many, 'run')} {what}" for many, what in kinds if many)
         if self.lines:
             yield self._submissions()
@@ -112,6 +114,7 @@ class Status(Outcome):
             "runs": [dict(run) for run in self.runs],
             "runs_on_other_data_or_folds": self.others,
             "unfinished_runs": self.unfinished,
+            "removed_runs": self.removed,
             "blend": self.blend and dict(self.blend),
             "submissions": [dict(line) for line in self.lines],
             "disk": dict(self.disk),
@@ -142,6 +145,7 @@ def status(project: "Opened") -> Status:
         try:
             labelled = open_labelled(project.competition, workspace)
             made |= _of_runs(labelled)
+            made["removed"] = _removed(workspace)
         except UserError as error:
             made["note"] = completed(str(error), project)
     return Status(title, metric, workspace, audited, steps=next_steps(project, labelled), **made)
@@ -159,6 +163,14 @@ def _of_runs(labelled: "Labelled") -> dict[str, Any]:
         "unfinished": begun - len(finished),
         "blend": _blend(labelled),
     }
+
+
+def _removed(workspace: Workspace) -> int:
+    if not workspace.removed.exists():
+        return 0
+    from toolkit.removable import removed_runs
+
+    return len(removed_runs(workspace))
 
 
 def facts_of(run: "Run") -> dict[str, Any]:

@@ -89,7 +89,7 @@ def try_networks(
                     *([files] if files else []),
                 ]
                 key = hash_json([*known, *([] if beside == ALONE else [repr(beside)])])
-                what = f"network {recipe.name}{beside}"
+                what = f"{rehearsal.network(recipe)}{beside}"
                 new += once(workspace, what, key, lambda: try_network(competition, recipe, beside))  # noqa: B023
                 good.append(recipe)
             except UserError as error:

@@ -23,7 +23,7 @@ from toolkit.tracking.trackers import OnEpoch, chosen, listening
 if TYPE_CHECKING:
     from toolkit.auditing.audit import Audit, Explanation
     from toolkit.auditing.review import Review
-    from toolkit.auditing.split_check import Split
+    from toolkit.auditing.split_outcome import Split
     from toolkit.blending.blend_folder import Blend
     from toolkit.data.labelled import Labelled
     from toolkit.notebooks.build import Notebook

@@ -34,7 +34,8 @@ class RecipeList(Outcome):
     @property
     def next(self) -> Sequence[tuple[str, str]]:
         first = next(iter(self.recipes))
-        untried = next((name for name in self.recipes if name not in self.scores), first)
+        plain = (name for name, recipe in self.recipes.items() if not recipe.model.pretrained)  # no weights to fetch
+        untried = next((name for name in plain if name not in self.scores), first)
         return [
             (f"compete recipes … {first}", "shows all its fields"),
             (f"compete train … --recipe {untried}", "trains it"),

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 from toolkit.bars import drawn
@@ -23,7 +24,8 @@ REFRESHED = 5  # drawings a second
 LOOK = 1.0  # seconds between two looks at whether a pipe gets a line
 WORD = re.compile(r"\S+")
 # what is not broken: a line that is a command, to be copied; a word, a path, a command in its quotes
-UNIT = re.compile(r"^ *compete .*$|(?:`[^`\n]+`|[^\s`]|`)+", re.MULTILINE)
+UNIT = re.compile(r"^(?:Next:)? *compete .*$|(?:`[^`\n]+`|[^\s`]|`)+", re.MULTILINE)
+HEAD_PART = re.compile(r"[^\s-]+-?")  # of a column's head, which may be broken after a hyphen
 LONG = 24  # letters of a word in a table from which on it may be broken, such as a path
 PIPED = 30.0  # seconds of silence after which a pipe gets a line
 
@@ -85,7 +87,7 @@ class Screen(Stepwise):
         for position, (name, width) in enumerate(zip(table.columns, widths, strict=True)):
             side: Literal["left", "right"] = "right" if position and not table.text else "left"
             style = "bold" if name == MATTERS else ""
-            made.add_column(name, justify=side, overflow="fold", width=width, style=style)
+            made.add_column(_broken(name, width), justify=side, overflow="fold", width=width, style=style)
         for number, row in enumerate(table.rows, start=1):
             bold = (table.total and number == len(table.rows)) or row[0].startswith(MATTERS)
             made.add_row(*map(Text, row), style="bold" if bold else None)
@@ -94,7 +96,7 @@ class Screen(Stepwise):
     def _widths(self, table: Table) -> list[int] | None:
         """Of columns, so that heads and all but very long words stay whole; None where there is no room for that.
 
-        Names in front are there to be copied: rather other columns are broken, where these leave them room.
+        Names in front are there to be copied and stay whole, where others can be narrower.
         """
         from rich.cells import cell_len
 
@@ -105,13 +107,14 @@ class Screen(Stepwise):
             lines = [cell_len(line) for text in (head, *cells) for line in text.split("\n")]
             words = [min(cell_len(word), LONG) for text in cells for word in text.split()]
             wanted.append(max(lines, default=0))
-            least.append(max([*map(cell_len, head.split()), *words], default=0))
-        if columns and not any(" " in name or 3 * len(name) > self.console.width for name in columns[0]):
-            least[0] = wanted[0]
+            least.append(max([*map(cell_len, HEAD_PART.findall(head)), *words], default=0))
+        if columns:
+            least[0] = max(least[0], *(cell_len(word) for name in columns[0] for word in name.split() or [""]))
         if sum(least) > room:
             if len(least) > 3:
                 return None
-            least = [min(width, max(1, room // len(least))) for width in least]
+            others = max(room - least[0], room // len(least) * (len(least) - 1)) // max(1, len(least) - 1)
+            least = [min(least[0], room - others * (len(least) - 1)), *(min(width, others) for width in least[1:])]
         widths, left = [], room - sum(least)
         for most, width in zip(wanted, least, strict=True):
             more = min(most - width, left)
@@ -175,9 +178,14 @@ class Screen(Stepwise):
             self.say(f"{self.steps.line}; {self.steps.times}")
 
 
+def _broken(head: str, width: int) -> str:
+    """A column's head in lines of at most `width` letters, where its words and hyphens allow that."""
+    return "\n".join(part for line in head.split("\n") for part in wrap(line, width, break_long_words=False) or [""])
+
+
 def wrapped(text: str, width: int) -> str:
     """Text whose lines are at most `width` letters long: some of its spaces have become ends of lines, but none in a
-    `command` that fits on a line, and no word or path is broken.
+    `command` of ours, which is to be copied, or another that fits on a line, and no word or path is broken.
     """
     from rich.cells import cell_len
 
@@ -194,5 +202,5 @@ def wrapped(text: str, width: int) -> str:
 def _units(text: str, width: int) -> Iterator[tuple[int, int]]:
     """Where what is not broken begins and ends."""
     for unit in UNIT.finditer(text):
-        fits = len(unit[0]) <= width or unit[0].lstrip().startswith("compete ")
+        fits = len(unit[0]) <= width or unit[0].lstrip(" `").startswith(("compete ", "Next:"))
         yield from [unit.span()] if fits else (word.span() for word in WORD.finditer(text, *unit.span()))

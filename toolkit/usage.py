@@ -55,11 +55,16 @@ class Parser(argparse.ArgumentParser):
         unknown = [word for word in (found[1].split() if found else ()) if word.startswith("-")]
         if message.startswith("the following arguments are required: NAME"):
             message = f"which competition? {self._names()}"
+        elif message.startswith("the following arguments are required: RUN"):
+            message = "which two runs? `compete status` lists them"
         elif unknown:
             message = f"there is no option {unknown[0].partition('=')[0]}{self._hint(unknown[0])}"
         elif found:
             message = f"{found[1]!r} is one argument too many"
-        self.exit(2, f"error: {message} (`{self.prog} --help` lists the options)\n")
+        from toolkit.screen import Screen
+
+        Screen(stderr=True).say(f"{message} (`{self.prog} --help` lists the options)", "error: ", "bold red")
+        self.exit(2)
 
     def _names(self) -> str:
         known = ", ".join(competition_folders())

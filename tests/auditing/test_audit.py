@@ -41,6 +41,8 @@ def test_what_it_leaves_and_tells(competition: Competition, drawn: dict[str, Pat
     told = found.as_json()
     assert told["samples"] == len(table) and told["actions"] == listed["action"].value_counts().to_dict()
     assert told["groups"] == table["group"].nunique() and (told["shift_auc"] is None) == (not told["test_images"])
+    (accept,) = [command for command, _ in found.next if "--accept" in command] or [""]
+    assert bool(accept) == any(action.endswith("?") for action in told["actions"])
     shown = found._repr_html_()
     assert f"{competition.name}: " in shown and "repeated " in shown and str(found.workspace.page) in shown
 

@@ -12,7 +12,7 @@ from tests import tiny
 from tests.auditing import leaky
 from toolkit.auditing.audit import audit
 from toolkit.auditing.findings import equal_pictures
-from toolkit.auditing.split_check import Split
+from toolkit.auditing.split_outcome import Split
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.data_folder import data_hash, open_dataset
@@ -83,7 +83,7 @@ def test_who_sees_that_the_audit_is_wrong_is_told_how_to_divide_its_groups(cells
 def test_of_very_many_classes_not_each_has_a_sentence(cells: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.flatnonzero(open_dataset(cells.workspace.data).targets == 0)
     clean(cells, "".join(f"{row},group,basophils,,\n" for row in rows[1:]) + f"{rows[0]},group,alone,,\n")
-    monkeypatch.setattr("toolkit.auditing.split_check.SHOWN", 7)
+    monkeypatch.setattr("toolkit.auditing.split_outcome.SHOWN", 7)
     text = warnings(cells.folds(3))
     assert "too few groups hold them: 1 of 8 classes" in text and "basophil" not in text
 

@@ -96,6 +96,19 @@ def test_chips_and_words_filter_rows_and_the_rest_is_folded(opened: Opener) -> N
     assert len(names(page)) == RUNS
 
 
+def test_a_mask_is_shown_by_each_cell_that_it_is_tagged_with(opened: Opener, tmp_path: Path) -> None:
+    tags = [["worst", "a → b", "b → a", "fold 0"], ["worst", "a → b", "fold 1"]]
+    figures = [Figure(f"{number}", np.zeros((8, 8, 3), np.uint8), (), (), these) for number, these in enumerate(tags)]
+    matrix = Matrix("", ("a", "b"), np.array([[1, 2], [2, 1]]), "mistakes", counted="pixels")
+    path = tmp_path / "masks.html"
+    path.write_text(render(Made("", [], [], [matrix, Gallery("", "", figures, tabs=True, key="mistakes")])))
+    page = opened(path)
+    chips = page.locator(".chips button").all_inner_texts()
+    assert chips == ["all 2", "a → b 2", "b → a 1", "fold 0 1", "fold 1 1"]
+    page.get_by_role("button", name="b → a: 2 of 3 pixels; show pictures").click()
+    assert page.locator("figure img:visible").count() == 1
+
+
 def test_a_cell_of_the_matrix_shows_its_mistakes(opened: Opener) -> None:
     page = opened()
     tag = mistaken(CLASSES[0], CLASSES[1])

@@ -16,7 +16,7 @@ from toolkit.errors import UserError
 from toolkit.networks import speed
 from toolkit.networks.contention import BUSY, Contention
 from toolkit.networks.network import Network
-from toolkit.networks.speed import GAIN, GIVE_UP, SMALL, Race, Settings, fastest
+from toolkit.networks.speed import GAIN, GIVE_UP, RACE, SMALL, UNMEASURED, Race, Settings, fastest
 from toolkit.recipe import Recipe, override
 from toolkit.store import read_json
 
@@ -93,6 +93,21 @@ def test_what_was_measured_is_read_from_the_file(tmp_path: Path, pretend: Callab
         assert tried
         tried.clear()
     assert choose(tmp_path) == first and not tried
+
+
+def test_what_would_take_longer_than_there_is_time_for_is_not_measured(
+    tmp_path: Path, pretend: Callable[..., Tried]
+) -> None:
+    tried = pretend(times(4, 3, 2, 5))
+
+    def within(seconds: float) -> Settings:
+        return fastest(competition, RECIPE, CPU, tmp_path / "speed.json", within=seconds)
+
+    assert within(0) == UNMEASURED and not tried
+    assert within(4 * RACE * RECIPE.batch_size / SMALL - 1) == UNMEASURED
+    assert tried == [(SMALL, PLAIN)] and not (tmp_path / "speed.json").exists(), "by a few images"
+    assert within(4 * RACE * RECIPE.batch_size / SMALL).precision == "bfloat16"
+    assert within(0).precision == "bfloat16", "what is known takes no time"
 
 
 def test_a_network_that_can_not_be_built_is_not_measured(tmp_path: Path, pretend: Callable[..., Tried]) -> None:

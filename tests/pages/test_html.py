@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 
 import cv2
@@ -21,6 +22,7 @@ from toolkit.pages.html import (
     Folded,
     Gallery,
     Grouping,
+    Heat,
     Interval,
     Lines,
     Matrix,
@@ -100,6 +102,16 @@ def test_shares_of_few_are_greyed_and_those_of_none_are_no_numbers() -> None:
     page = render(Page("", [], [], [Matrix("", ("a", "b", "c"), counts, "mistakes")]))
     assert page.count('class="few"') == 2 and "a → b: 3 of 200 images" in page and page.count(">-</td>") == 3
     assert page.count("data-tag=") == 3, "cells that are wrong and not empty"
+
+
+def test_of_a_score_it_is_told_of_how_many_images() -> None:
+    rows: Sequence[tuple[str, str, Sequence[tuple[float | None, int]]]] = [
+        ("gamma", "light", [(0.4, 25), (None, 3)]),
+        ("hue", "colour", [(0.9, 31), (-0.1, 12)]),
+    ]
+    page = render(Page("", [], [], [Heat("Corruptions", "", ("1", "2"), rows, 0.8)]))
+    assert 'style="--share:0.500" title="of 25 images">0.40<' in page and 'title="3 images, too few"></td>' in page
+    assert page.count("--share:1.000") == page.count("--share:0.000") == 1 and page.count('class="apart"') == 1
 
 
 def test_the_script_is_the_only_one_that_may_run_and_nothing_is_loaded() -> None:

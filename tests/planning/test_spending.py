@@ -40,7 +40,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
     def install(seconds: dict[str, float], pace: float = 1.0) -> list[str]:
         asked: list[str] = []
 
-        def measure_speed(job: FoldJob) -> Speed:
+        def measure_speed(job: FoldJob, within: float) -> Speed:
             asked.append(job.recipe.name)
             return Speed(seconds[job.recipe.name], 0.0, None)
 

@@ -13,6 +13,7 @@ from tests.tiny import labelled, leave_run, prepare
 from toolkit import Competition, Project, Recipe, Run
 from toolkit.competition import choose_recipe
 from toolkit.data.labelled import Labelled
+from toolkit.data.rehearsal import network, once
 from toolkit.recipe import override
 from toolkit.reporting.advice import (
     MOST,
@@ -261,6 +262,17 @@ def test_recipes_that_no_run_has_are_named_if_they_are_allowed(mars: Competition
     assert recipe_in(step.command) == tiny.competition.recipes["second"]
     other = run_of(made, of=replace(tiny.competition.recipes["second"], name="second-t3"))
     assert untried_recipes(known(run, other)) is None
+    wanting = replace(tiny.FIRST, name="third", model=replace(tiny.FIRST.model, name="large", pretrained=True))
+    both = replace(tiny.competition, recipes={"third": wanting, **tiny.competition.recipes})
+    runs = known(run_of(data(tmp_path / "weights", of=both)))
+    step = untried_recipes(runs)
+    assert step is not None and step.text.endswith("trained: second, third.") and "--recipe second" in step.command
+    runs = known(*runs.runs, run_of(runs.labelled, of=replace(both.recipes["second"], name="second-t3")))
+    step = untried_recipes(runs)
+    assert step is not None and "third begins with pretrained weights that weren't used here yet" in step.text
+    once(runs.labelled.workspace, network(wanting), "key", lambda: None)
+    step = untried_recipes(runs)
+    assert step is not None and step.text == "1 of 3 recipes was never trained: third.", "it could be built here"
     forbidden = replace(tiny.FIRST, name="third", model=replace(tiny.FIRST.model, pretrained=True))
     rules = replace(tiny.competition.rules, pretrained=False)
     strict = replace(tiny.competition, rules=rules, recipes={"first": tiny.FIRST, "third": forbidden})

@@ -51,6 +51,7 @@ def test_wrong_pixels_are_red_where_they_are_scored(mars: Competition, tmp_path:
     first = shown.figures[0]
     assert [name for name, _ in first.pictures] == ["image", "truth", "prediction", "difference"]
     assert first.text == "100: 57% of the scored pixels wrong"
+    assert first.tags[:2] == ["most confident mistakes", "bedrock → soil"]
     pictures = dict(first.pictures)
     assert (pictures["difference"][:64] == RED).all() and (pictures["difference"][84:] == 0).all()
     striped = (pictures["prediction"][64:80] == GREY).all(-1).mean()

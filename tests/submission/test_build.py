@@ -18,7 +18,7 @@ from toolkit.errors import UserError
 from toolkit.outcome import Table, Warned
 from toolkit.rules import Rules
 from toolkit.store import read_json, write_json
-from toolkit.submission.build import build, reproduce
+from toolkit.submission.build import blended_first, build, reproduce
 from toolkit.submission.ledger import Ledger
 
 
@@ -238,6 +238,17 @@ def test_known_answers_are_offered_and_given_only_when_asked_for(
     assert again.images is None and again.path == given.path and again.told()[-1] == given.told()[-1]
     for made in (plain, given):
         assert reproduce(copied, ledger, made.path.stem).facts["identical"]
+
+
+def test_without_its_blend_a_submission_names_the_runs_to_blend_first(
+    copied: Blend, ledger: Ledger, tmp_path: Path
+) -> None:
+    name = build(copied, ledger, tmp_path).path.stem
+    gone = replace(copied, folder=tmp_path / "gone")
+    with pytest.raises(UserError, match=r"there is no blend; .*: `compete ensemble … --runs one --"):
+        reproduce(gone, ledger, name)
+    line = {**ledger.find(name), "blend": ""}
+    assert "--runs" not in blended_first(line)
 
 
 def test_other_known_answers_are_another_submission(copied: Blend, ledger: Ledger, tmp_path: Path) -> None:

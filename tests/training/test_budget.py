@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,6 +23,7 @@ from toolkit.training.budget import (
 from toolkit.training.cross_validation import prepare as prepare_jobs
 from toolkit.training.fold import epochs_between_looks
 from toolkit.training.jobs import FoldJob
+from toolkit.training.loop import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RECIPES = tuple(competition.recipes.values())
@@ -37,7 +39,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
     def install(seconds: dict[str, float]) -> list[str]:
         asked: list[str] = []
 
-        def measure_speed(job: FoldJob) -> Speed:
+        def measure_speed(job: FoldJob, within: float) -> Speed:
             asked.append(job.recipe.name)
             return Speed(seconds[job.recipe.name], 0.0, HEAD if job.recipe.schedule.freeze else None)
 
@@ -59,6 +61,21 @@ def test_speed_is_measured_without_leaving_a_trace(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     speed = measure_speed(job)
     assert speed.step > 0 and speed.image > 0 and speed.head is None and not job.folder.exists()
+
+
+def test_where_there_is_no_time_for_it_one_step_tells_the_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    step = Training.step
+
+    def counted(training: Training, *batch: Any) -> Any:
+        made.append(1)
+        return step(training, *batch)
+
+    monkeypatch.setattr(Training, "step", counted)
+    speed = measure_speed(make_job(tmp_path), within=0)
+    assert len(made) == 1 and speed.step > 0 and speed.image > 0
 
 
 def test_of_a_head_alone_no_step_of_the_network_is_measured(tmp_path: Path) -> None:

@@ -17,11 +17,14 @@ from toolkit.training.run_names import LONGEST, folder_name
     [
         ([], "first"),
         (["optimizer.lr=0.002", "schedule.epochs=60", "seed=3"], "first+lr2e-3+epochs60+seed3"),
-        (["model.name=vit", "model.pretrained=true", "augment.colour=.25"], "first+model_vit+pretrained+colour0.25"),
-        (["loss.names=focal,dice", "augment.leave_out=blur"], "first+leave_out_blur+loss_focal_dice"),
+        (["model.name=vit", "model.pretrained=true", "augment.colour=.25"], "first+model_vit+2more"),
+        (["loss.names=focal,dice", "augment.leave_out=blur"], "first+leave_out_blur+1more"),
         (["distil.blend=../a b"], "first+blend_.._a_b"),
-        (["model.dropout=0", "table.dropout=0.5"], "first+model_dropout0+table_dropout0.5"),
+        (["model.dropout=0", "seed=7"], "first+model_dropout0+seed7"),
+        (["table.dropout=0.5"], "first+table_dropout0.5"),
         (["name=mine", "seed=3"], "mine"),
+        (["precision=float32", "seed=3"], "first+seed3"),  # as `run` sets it by itself
+        (["precision=bfloat16"], "first+precision_bfloat16"),
     ],
 )
 def test_it_names_what_differs(fields: list[str], name: str) -> None:
@@ -34,7 +37,7 @@ def test_it_is_short_and_safe_whatever_differs() -> None:
     assert long == "first+5more-0a1b2c3d"
     many = override(tiny.FIRST, ["schedule.warmup=.25", "schedule.freeze=.125", *fields[1:]])
     many_named = folder_name(tiny.competition, many, "0a1b2c3d")
-    assert many_named == "first+lr1+clip3+warmup0.25+freeze0.125+2more-0a1b2c3d"
+    assert many_named == "first+lr1+clip3+4more-0a1b2c3d"
     named = folder_name(tiny.competition, override(tiny.FIRST, ["name=" + "n" * 99]), "0a1b2c3d")
     assert all(len(one) <= LONGEST and re.fullmatch(r"[\w.+-]+", one) for one in (long, named, many_named))
 

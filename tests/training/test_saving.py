@@ -16,7 +16,8 @@ from tests.tiny import FIRST, prepare, train
 from toolkit.data.data_folder import save_dataset
 from toolkit.leftovers import sweep_leftovers
 from toolkit.probabilities import probabilities, write_probabilities
-from toolkit.runs import Run, RunFold
+from toolkit.run_folds import RunFold
+from toolkit.runs import Run
 from toolkit.scoring.out_of_fold import score
 from toolkit.store import Workspace, write_manifest
 from toolkit.training import cross_validation, saving

@@ -18,6 +18,6 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Let a training step seem to take so many seconds."""
 
     def install(seconds: float) -> None:
-        monkeypatch.setattr("toolkit.training.budget.measure_speed", lambda job: Speed(seconds, 0.0))
+        monkeypatch.setattr("toolkit.training.budget.measure_speed", lambda job, within: Speed(seconds, 0.0))
 
     return install

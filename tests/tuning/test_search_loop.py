@@ -229,6 +229,17 @@ def test_a_budget_is_that_of_the_whole_call(tmp_path: Path, monkeypatch: pytest.
     assert clock.started - begun < 0.2 and clock.budget == 10
 
 
+def test_a_budget_that_is_over_before_the_first_trial_says_so(
+    tmp_path: Path, measured: Callable[[float], None]
+) -> None:
+    labelled = prepare(tmp_path).labelled()
+    measured(1e-6)
+    late = Clock(time.monotonic() - 7200, 30.0)
+    with pytest.raises(UserError, match="30 s was over before the first trial: what comes before it took 120 min"):
+        search_loop.search(labelled, SearchSettings(budget=30.0), clock=late)
+    assert late.for_measuring == 0 and Clock(time.monotonic(), 1e6).for_measuring == pytest.approx(8e4, rel=1e-3)
+
+
 @quick
 def test_trials_scored_by_two_metrics_never_meet(tmp_path: Path) -> None:
     prepare(tmp_path)

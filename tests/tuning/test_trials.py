@@ -9,7 +9,8 @@ import optuna
 import pytest
 
 from tests.tiny import prepare
-from toolkit.runs import Run, RunFold
+from toolkit.run_folds import RunFold
+from toolkit.runs import Run
 from toolkit.store import write_json, write_manifest
 from toolkit.tuning.settings import CLEAN
 from toolkit.tuning.study import RUN

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +76,16 @@ class Audit(Outcome):
 
     @property
     def next(self) -> Sequence[tuple[str, str]]:
-        return [
+        steps = [
             ("compete run … --budget 30m", "does all the rest"),
             ("compete train", "makes the folds and trains the first recipe"),
         ]
+        waiting = self.proposal[self.proposal["action"].str.endswith("?")]
+        if not len(waiting):
+            return steps
+        row = int(np.flatnonzero(self.dataset.ids == waiting["index"].iloc[0])[0])
+        accept = f"compete audit … --accept {shlex.quote(str(self.dataset.called[row]))}"
+        return [*steps, (accept, "lets a suggestion take effect, by sample or by reason; --refuse takes it out")]
 
     def as_json(self) -> dict[str, Any]:
         return {

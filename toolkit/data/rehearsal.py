@@ -19,6 +19,7 @@ from toolkit.data.sample_submission import compared
 from toolkit.errors import UserError, said_by
 from toolkit.metrics.organisers import Function
 from toolkit.probabilities import value_type
+from toolkit.recipe import Recipe
 from toolkit.store import Workspace, hash_json, read_json, write_json
 from toolkit.task import IGNORED, Numbers, Task
 
@@ -38,6 +39,18 @@ def once(workspace: Workspace, what: str, key: str, attempt: Callable[[], None])
     attempt()
     write_json(path, known | {what: key})
     return 1
+
+
+def network(recipe: Recipe) -> str:
+    """What a recipe's network is remembered as; what it is given beside images may follow."""
+    return f"network {recipe.name}"
+
+
+def was_built(workspace: Workspace, recipe: Recipe) -> bool:
+    """Could the recipe's network be built when it was tried here, with the weights that it begins with?"""
+    path = workspace.tried
+    known: dict[str, str] = read_json(path, holds=dict[str, str]) if path.exists() else {}
+    return network(recipe) in known
 
 
 def try_answers(competition: Competition, workspace: Workspace, dataset: Dataset, data: str, folder: Path) -> int:

@@ -41,6 +41,7 @@ MALLOC = {-4: 0, -1: 2**31 - 1}  # malloc.h: M_MMAP_MAX, no block of its own; M_
 MEASURED = 3  # the version of what is measured: older measurements are not read
 AGAIN = 600.0  # seconds: what was measured on a busy machine isn't measured again earlier by the same process
 COMPILE_FROM = 1800.0  # seconds of training from which compiling, about a minute a network, can pay back
+RACE, COMPILING = 30, 120.0  # steps of training that measuring takes, and seconds that it takes to try compiling
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,19 @@ def give_back_memory() -> None:
 
 
 def fastest(
-    competition: Competition, recipe: Recipe, device: torch.device, remembered: Path, steps: int = 0
+    competition: Competition,
+    recipe: Recipe,
+    device: torch.device,
+    remembered: Path,
+    steps: int = 0,
+    within: float = math.inf,
 ) -> Settings:
     """The settings for this machine, network, image and batch size, from the file `remembered` or measured now.
 
     A recipe with a precision other than `auto` is not measured. What was measured while the machine had other work to
     do is measured again by the next command, or after AGAIN. Where a head alone is trained, on stored features, what
     counts is how fast those are computed. steps: of the whole training; compiling is tried where it can pay back
-    within them.
+    within them. within: seconds that measuring may take; where it would take longer nothing is measured or remembered.
     """
     if recipe.precision != "auto":
         return Settings(precision=recipe.precision)
@@ -111,23 +117,32 @@ def fastest(
     known = _read(remembered).get(key)
     known = known if known is not None and {"settings", "waited", "tries"} <= set(known) else None
     lately = time.monotonic() - _measured_at.get((remembered, key), -math.inf) < AGAIN
-    if known is None or (known["waited"] > BUSY and known["tries"] < TRIES and not lately):
+    if known is None and within <= 0:
+        return UNMEASURED
+    if known is None or (
+        known["waited"] > BUSY
+        and known["tries"] < TRIES
+        and not lately
+        and RACE * known["settings"]["plain_seconds"] <= within
+    ):
         with torch.random.fork_rng(devices=[]):
             network = build_network(competition, recipe)
             # it may lack its weights, or be for other images: better known before a minute of measuring
             check_channels(network, recipe, competition.task, torch.device("cpu"), competition.folder)
         forward = recipe.schedule.freeze == 1 and head_of(network, competition.task) is not None
         with contention() as waited:
-            found = asdict(_measure(competition, recipe, device, forward))
+            found = _measure(competition, recipe, device, forward, within)
         give_back_memory()  # what was measured in is not kept from those who train, in this process or in others
-        made: dict[str, Any] = {"settings": found, "waited": waited.share}
+        if found is None:
+            return UNMEASURED
+        made: dict[str, Any] = {"settings": asdict(found), "waited": waited.share}
         quieter = made if known is None else min(known, made, key=lambda each: float(each["waited"]))
         known = quieter | {"tries": 1 + (0 if known is None else known["tries"])}
         _remember(remembered, key, known | {"machine": machine(device), "model": recipe.model.name})
         _measured_at[remembered, key] = time.monotonic()
     settings = Settings(**known["settings"])
     assert settings.seconds is not None
-    if steps * settings.seconds < COMPILE_FROM or not can_compile(device):
+    if steps * settings.seconds < COMPILE_FROM or within < COMPILING or not can_compile(device):
         return settings
     if "compiled" not in known:
         known["compiled"] = _measure_compiled(competition, recipe, device, settings)
@@ -167,7 +182,10 @@ def _processor() -> str:
     )
 
 
-def _measure(competition: Competition, recipe: Recipe, device: torch.device, forward: bool = False) -> Settings:
+def _measure(
+    competition: Competition, recipe: Recipe, device: torch.device, forward: bool, within: float
+) -> Settings | None:
+    """None: by a few images it would take longer than `within` seconds."""
     keep_freed_memory()
     bare = replace(recipe, model=replace(recipe.model, pretrained=False))  # the weights don't matter here
     half = "bfloat16" if device.type == "cpu" or has_bfloat16(device) else "float16"
@@ -176,7 +194,9 @@ def _measure(competition: Competition, recipe: Recipe, device: torch.device, for
     micro = None if forward else largest_batch(competition, bare, device, plain)
     with torch.random.fork_rng(devices=[]):  # random weights are drawn, and nobody's draws may depend on that
         small = Race(competition, bare, device, min(SMALL, recipe.batch_size), forward)
-        best = small.time(plain)
+        best = small.time(plain, limit=within)
+        if within < math.inf and RACE * best * recipe.batch_size / len(small.images) > within:
+            return None
         promising = []
         for candidate in candidates:
             took = small.time(candidate, limit=GIVE_UP * best)

@@ -64,9 +64,10 @@ def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> 
     if not _is_notebook(line):
         return build.reproduce(blend, ledger, name, device)
     name, path = identity(line), ledger.file(line) / "dataset" / BUNDLE
-    now = f"{build.submission_name(blend, None)}{NOTEBOOK}"
+    now = f"{build.submission_name(blend, None)}{NOTEBOOK}" if blend.manifest else ""
     if now != name:
-        raise UserError(f"the blend is now {now}; to reproduce {name}, blend its runs first: {line['blend']}")
+        found = f"the blend is now {now}" if now else "there is no blend"
+        raise UserError(f"{found}; {build.blended_first(line)}")
     if not path.is_file():
         raise UserError(f"{path}, which says for whom it was built, is gone; build it with --notebook")
     said = read_json(path)

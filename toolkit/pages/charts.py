@@ -1,11 +1,10 @@
 """Drawings of a page, each made twice: for light screens and for dark ones."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import matplotlib
-import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -39,26 +38,3 @@ def new_figure(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes: Axes = figure.subplots()
     return figure, axes
-
-
-def heat(cells: Mapping[str, Sequence[float | None]], families: Mapping[str, str], clean: float) -> Figure:
-    """Scores by corruption and severity, families divided by lines; families: that of each corruption."""
-    names = list(cells)
-    values = np.array([[np.nan if score is None else score for score in cells[name]] for name in names])
-    figure, axes = new_figure(0.8 + 0.215 * len(names))
-    top = max(clean, float(np.nanmax(values, initial=0.0)), 1e-6)
-    axes.imshow(values, cmap="viridis", vmin=0, vmax=top, aspect="auto")
-    for (row, column), score in np.ndenumerate(values):
-        if np.isfinite(score):
-            colour = "white" if score < 0.65 * top else "#1a1a1a"
-            axes.text(column, row, f"{score:.2f}", ha="center", va="center", color=colour, fontsize=7.5)
-    for row in range(1, len(names)):
-        if families[names[row]] != families[names[row - 1]]:
-            axes.axhline(row - 0.5, color="white", linewidth=2)
-    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
-    axes.set_xticks(range(values.shape[1]), [str(severity) for severity in range(1, values.shape[1] + 1)])
-    axes.set_xlabel("severity")
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(length=0)
-    return figure

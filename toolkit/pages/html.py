@@ -129,6 +129,20 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Heat:
+    """Scores in a grid, darker where they are nearer to `top`. rows: name, its group, and of each column the score,
+    None where it isn't shown, with the number of images that it is of. Groups are divided by lines.
+    """
+
+    title: str
+    head: str  # what rows and columns are
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, str, Sequence[tuple[float | None, int]]]]
+    top: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Advice:
     """Sentences, each with a command to copy or ""."""
 
@@ -260,8 +274,8 @@ class Folded:
     blocks: "Sequence[Block]"
 
 
-Block = Table | Gallery | Matrix | Advice | Bars | Lines | Dots | Chart | Words | Tiles | Row | Folded
-KINDS = (Table, Gallery, Matrix, Advice, Bars, Lines, Dots, Chart, Words, Tiles, Row, Folded)
+Block = Table | Gallery | Matrix | Heat | Advice | Bars | Lines | Dots | Chart | Words | Tiles | Row | Folded
+KINDS = (Table, Gallery, Matrix, Heat, Advice, Bars, Lines, Dots, Chart, Words, Tiles, Row, Folded)
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,15 @@
 
   const CHIPS = 14; // seen at once
 
-  // Tags that stand first in their list by how often they come; the others, and those that end in a number, by name
+  // Tags that stand first in their list, or are confusions, by how often they come; the others, and those that end in a
+  // number, by name
   const countTags = (tagged) => {
     const found = new Map();
     for (const tags of tagged)
       tags.forEach((tag, place) => {
         const { number, named } = found.get(tag) ?? { number: 0, named: true };
-        found.set(tag, { tag, number: number + 1, named: named && (place > 0 || /^\D*\d+$/.test(tag)) });
+        const other = (place > 0 && !tag.includes(" → ")) || /^\D*\d+$/.test(tag);
+        found.set(tag, { tag, number: number + 1, named: named && other });
       });
     const order = (a, b) => a.named - b.named || (a.named ? 0 : b.number - a.number) || byName(a.tag, b.tag);
     return [...found.values()].sort(order);

@@ -12,6 +12,7 @@ from typing import Any
 from toolkit.commands import with_submissions
 from toolkit.data.cleaning import read_cleaning
 from toolkit.data.labelled import Labelled
+from toolkit.data.rehearsal import was_built
 from toolkit.outcome import are, counted
 from toolkit.recipe import Recipe
 from toolkit.reporting.commands import compete, is_practice, train_command
@@ -217,7 +218,7 @@ def _number(text: str) -> float:
 
 
 def untried_recipes(known: Known) -> Step | None:
-    """Recipes of the competition of which no run is there."""
+    """Recipes of the competition of which no run is there, those whose networks are known to begin here first."""
     recipes = known.labelled.competition.recipes
     untried = [
         recipe
@@ -226,11 +227,24 @@ def untried_recipes(known: Known) -> Step | None:
     ]
     if not untried:
         return None
+    untried.sort(key=lambda recipe: not _has_weights(recipe, known))
     number = f"{len(untried)} of {counted(len(recipes), 'recipe')}"
     names = ", ".join(recipe.name for recipe in untried[:NAMED])
     names += f" and {len(untried) - NAMED} more" if len(untried) > NAMED else ""
     text = f"{number} {'was' if len(untried) == 1 else 'were'} never trained: {names}."
+    if not _has_weights(untried[0], known):
+        text += f" {untried[0].name} begins with pretrained weights that weren't used here yet: they are fetched from "
+        text += "the hub, or with `--weights FOLDER` found there."
     return Step(text, compete(known.labelled, "train", "--recipe", untried[0].name))
+
+
+def _has_weights(recipe: Recipe, known: Known) -> bool:
+    """Is it known that the recipe's weights are at hand, or that it needs none?"""
+    model = recipe.model
+    trained = ((run.recipe.model.name, run.recipe.model.encoder) for run in known.runs if run.recipe.model.pretrained)
+    return (
+        not model.pretrained or (model.name, model.encoder) in trained or was_built(known.labelled.workspace, recipe)
+    )
 
 
 def _tried(recipe: Recipe, runs: Sequence[Run]) -> bool:

@@ -56,7 +56,7 @@ def confusion_matrix(run: Run) -> Matrix:
     scored, unit = list(competition.scored), "pixels" if run.labelled.masks else "images"
     names = [competition.task.classes[at] for at in scored]
     counts = run.confusion()[np.ix_(scored, scored)]
-    return Matrix("Confusion matrix", names, counts, "" if run.labelled.masks else GALLERY, counted=unit)
+    return Matrix("Confusion matrix", names, counts, GALLERY, counted=unit)
 
 
 def _weakest(run: Run, known: dict[str, float], label: str) -> str:

@@ -23,6 +23,7 @@ ALIKE = 3  # of one (truth, prediction) that are seen before "more" is pressed
 OTHERS = 18  # at random, and best
 MASKS, OTHER_MASKS = 12, 6  # four pictures each
 CONSIDERED = 2000  # mistakes among which those that are shown are chosen
+CONFUSED, SEEN = 3, 0.01  # pairs of classes by which a mask is found, and the least share of its pixels
 LOOKED_AT = 300  # masks of which the best are chosen
 TOP = 3  # probabilities beside a picture
 
@@ -105,18 +106,27 @@ def figures_of(run: Run, chosen: Sequence[Shown]) -> list[Figure]:
     return [make(run, one, preview(np.asarray(images[one.row]))) for one in chosen]
 
 
-def _tags(run: Run, one: Shown, pair: str = "") -> list[str]:
-    return [one.tab, *([pair] if pair else []), f"fold {run.labelled.fold[one.row]}"]
+def _tags(run: Run, one: Shown, *pairs: str) -> list[str]:
+    return [one.tab, *pairs, f"fold {run.labelled.fold[one.row]}"]
 
 
 def _mask(run: Run, one: Shown, image: np.ndarray) -> Figure:
     labelled, competition = run.labelled, run.labelled.competition
     truth, said = np.asarray(labelled.truth[one.row]), probabilities(run.oof[one.row : one.row + 1])[0]
-    _, _, error, scored = numbers(competition, truth, said)
+    true, label, error, scored = numbers(competition, truth, said)
+    pairs = _confused(competition.task.classes, true[error], label[error], int(scored.sum()))
     caption = f"{error.sum() / scored.sum():.0%} of the scored pixels wrong" if scored.any() else "nothing is scored"
     (name, first), *others = layers(competition, image, truth, said)
     files = with_addresses([labelled.names[one.row]], labelled.workspace)
-    return Figure(caption, first, files, others, _tags(run, one), "", name)
+    tags = _tags(run, one, *(pairs if competition.task.exclusive else ()))
+    return Figure(caption, first, files, others, tags, "", name)
+
+
+def _confused(names: Sequence[str], truth: np.ndarray, label: np.ndarray, scored: int) -> list[str]:
+    """Tags of what wrong pixels (n,) are mistaken for most, of shares of the scored pixels that can be seen."""
+    pairs, counts = np.unique(np.stack([truth, label]), axis=1, return_counts=True)
+    seen = np.argsort(-counts, kind="stable")[:CONFUSED]
+    return [mistaken(*(names[at] for at in pairs[:, place])) for place in seen if counts[place] >= SEEN * scored]
 
 
 def _label(run: Run, one: Shown, image: np.ndarray) -> Figure:

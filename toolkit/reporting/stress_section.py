@@ -8,8 +8,7 @@ import numpy as np
 from toolkit.data.image_sets import ImageSets
 from toolkit.data.preview import find_preview
 from toolkit.outcome import counted, number
-from toolkit.pages.charts import chart, heat
-from toolkit.pages.html import Block, Figure, Gallery, Interval, Section, Table, Words
+from toolkit.pages.html import Block, Figure, Gallery, Heat, Interval, Section, Table, Words
 from toolkit.pages.pictures import enlarged
 from toolkit.probabilities import probabilities
 from toolkit.reporting.commands import train_command
@@ -86,7 +85,7 @@ def _families(run: Run, found: CorruptedScores, clean: Mapping[str, Any]) -> Tab
 
 
 def _cells(stress: Mapping[str, Any], found: CorruptedScores, clean: float) -> list[Block]:
-    """Each corruption at each severity, where that is not chance; those of few images are left white."""
+    """Each corruption at each severity, where that is not chance; those of few images are left empty."""
     counts = found.images
     cells = {
         name: [score if images[at] >= ENOUGH else None for at, score in enumerate(stress["cells"][name])]
@@ -97,8 +96,14 @@ def _cells(stress: Mapping[str, Any], found: CorruptedScores, clean: float) -> l
         most = counted(int(numbers.max()), "image")
         return [Words([f"A single corruption at one severity has {most} at most, too few to be shown by itself."])]
     note = f"Of {numbers.min()} to {numbers.max()} images each; those of fewer than {ENOUGH} are left out."
-    known = {name: five for name, five in cells.items() if any(score is not None for score in five)}
-    return [chart("Corruption and severity", lambda: heat(known, FAMILIES, clean), note)]
+    rows = [
+        (name.replace("_", " "), FAMILIES[name], list(zip(five, counts[name], strict=True)))
+        for name, five in cells.items()
+        if any(score is not None for score in five)
+    ]
+    top = max(clean, *(score for five in cells.values() for score in five if score is not None), 1e-6)
+    severities = [str(severity) for severity in range(1, numbers.shape[1] + 1)]
+    return [Heat("Corruption and severity", "corruption \\ severity", severities, rows, top, note)]
 
 
 def _examples(run: Run, found: CorruptedScores) -> list[Block]:

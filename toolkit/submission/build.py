@@ -30,7 +30,7 @@ from toolkit.scoring.adaptation import may_adapt
 from toolkit.store import atomic, hash_json, sha256
 from toolkit.submission.checks import blend_prediction, check_submission, out_of_fold_said, score_again
 from toolkit.submission.holdout import holdout_score, holdout_words
-from toolkit.submission.ledger import Ledger, content_hash, identity, runs_of
+from toolkit.submission.ledger import Ledger, Line, content_hash, identity, runs_of
 
 PREDICTING, WRITING = "predicting what it has to say", "writing the submission"  # phases
 READING_BACK, TRYING = "reading it back", "running it as the server would"
@@ -303,6 +303,15 @@ def ledger_line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: P
     return line
 
 
+def blended_first(line: Line) -> str:
+    """What has to be done before a submission can be built again, where the present blend is another one."""
+    name, runs = identity(line), " ".join(filter(None, runs_of(line)))
+    if not runs:
+        return f"to reproduce {name}, blend its runs first; the ledger doesn't say which these were"
+    options = "".join(line["blend"].partition(" --")[1:])
+    return f"to reproduce {name}, blend its runs first: `compete ensemble … --runs {runs}{options}`"
+
+
 def _git(folder: Path) -> tuple[str, str]:
     """The commit of the repository around `folder` and whether files differ from it; empty where there is none."""
     found = commit_of(folder.absolute(), untracked=True)
@@ -314,12 +323,9 @@ def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> 
     line, competition = ledger.find(name), blend.labelled.competition
     name = identity(line)
     known = stored_answers(blend.labelled) if name.endswith(KNOWN) else None
-    now = submission_name(blend, known)
+    now = submission_name(blend, known) if blend.manifest else ""
     if now != name.removesuffix(HALF):
-        runs = " ".join(runs_of(line)) + "".join(line["blend"].partition(" --")[1:])
-        raise UserError(
-            f"the blend is now {now}; to reproduce {name}, blend its runs first: `compete ensemble … --runs {runs}`"
-        )
+        raise UserError(f"{f'the blend is now {now}' if now else 'there is no blend'}; {blended_first(line)}")
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"{name}{competition.submission_suffix}"
         _write(competition, blend_prediction(blend, 0, device, name.endswith(HALF), known), path)

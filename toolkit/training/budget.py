@@ -4,6 +4,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 
 import numpy as np
@@ -87,9 +88,9 @@ class Speed:
     head: float | None = None
 
 
-def measure_speed(job: FoldJob, steps: int = 8) -> Speed:
-    """After a warm-up, by so many steps, or fewer where they are LONG. Where the head alone is trained, no step of the
-    whole network is made.
+def measure_speed(job: FoldJob, steps: int = 8, within: float = inf) -> Speed:
+    """After a warm-up, by so many steps, or fewer where they are LONG; by the warm-up alone where it takes
+    `within` seconds. Where the head alone is trained, no step of the whole network is made.
     """
     training, schedule = Training(job), job.recipe.schedule
     made, device = training.batches, training.device
@@ -101,9 +102,9 @@ def measure_speed(job: FoldJob, steps: int = 8) -> Speed:
             begun = time.monotonic()
             float(training.step(*batch(step % made.steps), last, head_only))  # a GPU has to finish it
             took.append(time.monotonic() - begun)
-            if step > 1 and sum(took[1:]) > LONG:
+            if (step > 1 and sum(took[1:]) > LONG) or sum(took) > within:
                 break
-        return float(np.mean(took[1:]))
+        return float(np.mean(took[1:] or took))
 
     some = _some(training.dataset.images, job.valid_rows)
     images = part_of(training.dataset.images, some)
@@ -125,17 +126,20 @@ def measure_speed(job: FoldJob, steps: int = 8) -> Speed:
     for _ in range(2):  # the first warms up
         begun = time.monotonic()
         predict(training.model, images, training.competition.scored, device, job.recipe.precision, table=table)
-    return Speed(whole, (time.monotonic() - begun) / len(images), head)
+        took = time.monotonic() - begun
+        if took > within:
+            break
+    return Speed(whole, took / len(images), head)
 
 
-def speed_of(job: FoldJob) -> Speed:
+def speed_of(job: FoldJob, within: float = inf) -> Speed:
     """As it is measured where the job's device is."""
-    found: Speed = perform(_measured, job, lambda fold, epoch, news: None)
+    found: Speed = perform(partial(_measured, within=within), job, lambda fold, epoch, news: None)
     return found
 
 
-def _measured(job: FoldJob, watch: Watch, tell: Tell) -> Speed:
-    return measure_speed(job)
+def _measured(job: FoldJob, watch: Watch, tell: Tell, within: float) -> Speed:
+    return measure_speed(job, within=within)
 
 
 def _some(images: ImageRows, rows: np.ndarray) -> np.ndarray:
@@ -210,11 +214,21 @@ def run_cost(
 
 
 def trial_epochs(
-    labelled: Labelled, recipe: Recipe, seconds: float, device: str = "auto", progress: Progress = SILENT
+    labelled: Labelled,
+    recipe: Recipe,
+    seconds: float,
+    device: str = "auto",
+    progress: Progress = SILENT,
+    within: float = inf,
 ) -> tuple[int, Cost]:
-    """Epochs of the folds alone that fit into `seconds`, 0 where not one does; and what they cost."""
-    _, jobs = prepare(labelled, recipe, device, progress)
+    """Epochs of the folds alone that fit into `seconds`, 0 where not one does; and what they cost.
+
+    within: seconds that finding out may take; where it takes more than a few images tell, these decide.
+    """
+    begun = time.monotonic()
+    _, jobs = prepare(labelled, recipe, device, progress, within)
+    left = within - (time.monotonic() - begun)
     whole = image_shape(recipe.images, labelled.competition.task)[:2]
     with progress.phase(f"how fast {recipe.name} is here"):
-        cost = training_cost(jobs, quietest(lambda: speed_of(jobs[0])), 0, whole)
+        cost = training_cost(jobs, quietest(lambda: speed_of(jobs[0], left), left), 0, whole)
     return cost.epochs_within(seconds), cost

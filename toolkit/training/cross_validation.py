@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from toolkit.outcome import MENDED, counted, duration, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
 from toolkit.recipe import Pseudo, Recipe, Sets
-from toolkit.runs import BITS, Run, RunFold
+from toolkit.run_folds import RunFold
+from toolkit.runs import BITS, Run
 from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.stress import SHARE
 from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
@@ -157,10 +159,12 @@ def run_of(labelled: Labelled, recipe: Recipe) -> Run:
 
 
 def prepare(
-    labelled: Labelled, recipe: Recipe, device: str = "auto", progress: Progress = SILENT
+    labelled: Labelled, recipe: Recipe, device: str = "auto", progress: Progress = SILENT, within: float = inf
 ) -> tuple[Run, list[FoldJob]]:
     """The run, which may be new, and the jobs of its folds; images of the recipe's own size are decoded where they
     aren't yet. UserError for a recipe against the rules, or where the disk has no room for it.
+
+    within: seconds that it may take to measure what is fastest here, else float32 is used; a cluster measures anyway.
     """
     labelled.competition.check(recipe)
     if recipe.sets != Sets() and images_each(labelled.images) is None:
@@ -179,17 +183,19 @@ def prepare(
         remembered = workspace.root / "speed.json"
         seen = replace(recipe, batch_size=recipe.batch_size * recipe.sets.drawn)  # images, not sets
         with progress.phase("measuring what is fastest here"):
-            settings = _fastest(run, seen, device, images, remembered, steps)
+            settings = _fastest(run, seen, device, images, remembered, steps, within)
     jobs = [_job(run, recipe, fold, settings, device, images) for fold in range(labelled.folds)]
     _check_sizes(jobs, labelled)
     return run, jobs
 
 
-def _fastest(run: Run, recipe: Recipe, device: str, images: Path | None, remembered: Path, steps: int) -> Settings:
+def _fastest(
+    run: Run, recipe: Recipe, device: str, images: Path | None, remembered: Path, steps: int, within: float
+) -> Settings:
     """Here, or as a machine of the cluster measures it."""
     if device.startswith(CLUSTER):
         return cluster().settings(_job(run, recipe, 0, UNMEASURED, device, images), steps)
-    return fastest(run.labelled.competition, recipe, resolve_device(device), remembered, steps)
+    return fastest(run.labelled.competition, recipe, resolve_device(device), remembered, steps, within)
 
 
 def _check_sizes(jobs: Sequence[FoldJob], labelled: Labelled) -> None:

@@ -11,7 +11,7 @@ from toolkit.data.data_folder import at_other_size, open_dataset, open_decoded
 from toolkit.data.dataset import Dataset, relabel
 from toolkit.networks.speed import UNMEASURED, Settings
 from toolkit.recipe import Recipe
-from toolkit.runs import RunFold
+from toolkit.run_folds import RunFold
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from toolkit.networks.network import load_network
 from toolkit.networks.predict import BATCH, at_once, predict
 from toolkit.probabilities import chunks, open_probabilities, probabilities, value_type, write_probabilities
 from toolkit.recipe import Recipe
-from toolkit.runs import RunFold
+from toolkit.run_folds import RunFold
 from toolkit.task import IGNORED, Output, Rgb
 from toolkit.top_k import TopK
 from toolkit.training.batches import PSEUDO, augmented_sets, gather, generator, seed_of, sized

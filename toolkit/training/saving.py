@@ -25,7 +25,8 @@ from toolkit.networks.predict import BATCH, at_once, predict, predict_features
 from toolkit.probabilities import chunks, no_values, probabilities, read, value_type, write_probabilities
 from toolkit.probabilities import open_probabilities as opened
 from toolkit.progress import SILENT, Done, Progress
-from toolkit.runs import Run, RunFold
+from toolkit.run_folds import RunFold
+from toolkit.runs import Run
 from toolkit.scoring.decided import tally_within
 from toolkit.scoring.out_of_fold import write_oof
 from toolkit.store import MANIFEST, atomic, write_json, write_manifest

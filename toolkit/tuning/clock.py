@@ -4,11 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 
 from toolkit.tuning.settings import UNPRUNED, SearchSettings
 
 RESERVE = 0.2  # of a budget is kept for finishing and repeating the best,
 MOST_RESERVE = 0.4  # and up to so much where the best take long
+MEASURING = 0.1  # of the time that is left, at most, to find out how fast a network is here
 CLOSING = 10.0  # seconds at most for tables and pictures
 
 
@@ -40,6 +42,11 @@ class Clock:
 
     def _at(self, share: float) -> float | None:
         return None if self.budget is None else self.started + share * self.budget
+
+    @property
+    def for_measuring(self) -> float:
+        """Seconds that may be spent now on finding out how fast a network is here."""
+        return inf if self.begin_until is None else max(0.0, MEASURING * (self.begin_until - time.monotonic()))
 
     def fits(self, seconds: float) -> bool:
         """Is there time for what takes so many?"""

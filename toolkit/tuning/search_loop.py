@@ -131,9 +131,15 @@ def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: 
     if METRIC not in study.user_attrs:
         study.set_user_attr(METRIC, metric.name)
     study.set_metric_names([one.name for one in objectives])
+    if passed(clock.begin_until) and not study.get_trials(deepcopy=False):
+        raise UserError(
+            f"the budget of {duration(settings.budget or 0.0)} was over before the first trial: what comes before it "
+            f"took {duration(time.monotonic() - clock.started)}; that is done now and not again, so give the same "
+            "command once more"
+        )
     epochs = None
     if clock.per_trial is not None and settings.example(labelled.competition).schedule.freeze < 1:
-        epochs = _epochs(labelled, settings, clock.per_trial, study, progress)  # a head alone takes seconds
+        epochs = _epochs(labelled, settings, clock, clock.per_trial, study, progress)  # a head alone takes seconds
     most = min(expected, UNPRUNED) if settings.budget else expected
     first = [(params, {"recipe": made}) for made, params in queue[: max(1, most // HAND_MADE)]]
     enqueue(study, folder, first, progress)
@@ -181,14 +187,17 @@ def _study_name(labelled: Labelled, settings: SearchSettings, queue: Sequence[tu
     return f"{labelled.workspace.name}-{hash_json(decides)}"
 
 
-def _epochs(labelled: Labelled, settings: SearchSettings, per_trial: float, study: Study, progress: Progress) -> int:
+def _epochs(
+    labelled: Labelled, settings: SearchSettings, clock: Clock, per_trial: float, study: Study, progress: Progress
+) -> int:
     """With so many a trial takes the time that the budget has for one, at the speed that one process measures."""
     with in_turn(labelled.workspace.search, progress):
         known: int | None = study.user_attrs.get("epochs")
         if known:
             return known
         recipe = settings.example(labelled.competition)
-        epochs, cost = trial_epochs(labelled, recipe, per_trial / COSTLIER, settings.device, progress)
+        share, within = per_trial / COSTLIER, clock.for_measuring
+        epochs, cost = trial_epochs(labelled, recipe, share, settings.device, progress, within)
         if epochs < 1:
             budget = settings.budget or 0.0
             trials = round((1 - RESERVE) * budget / per_trial)

@@ -124,7 +124,8 @@ def evaluate(context: TrialContext, trial: Trial) -> list[float]:
 
 def prepared(context: TrialContext, recipe: Recipe) -> tuple[Run, list[FoldJob]]:
     with context.clock.counting():  # it may decode images at a size, or measure the speed of a network, new here
-        return prepare(context.labelled, recipe, context.settings.device, context.progress)
+        within = context.clock.for_measuring
+        return prepare(context.labelled, recipe, context.settings.device, context.progress, within)
 
 
 def _train_folds(

@@ -20,7 +20,8 @@ from toolkit.images.rows import picked
 from toolkit.metrics.tally import Tally
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.predict import predict
-from toolkit.runs import Run, RunFold
+from toolkit.run_folds import RunFold
+from toolkit.runs import Run
 from toolkit.scoring.decided import tally_within
 from toolkit.scoring.selection import Folds, FoldTally, by_group, pooled_score
 from toolkit.scoring.stress import stressed
