@@ -90,6 +90,28 @@ def on_cluster(root: Path, machines: Simulated, folds: int, *recipe: str) -> tup
     return [replace(job, device=device) for job in jobs], [results(job) for job in here]
 
 
+def test_a_driver_that_is_killed_finds_its_folds(machines: Simulated, tmp_path: Path) -> None:
+    jobs, expected = on_cluster(tmp_path, machines, 4, "schedule.epochs=3")
+    driver = START.Process(target=drive, args=(jobs, machines.address))
+    driver.start()
+    until(lambda: sum(job.place.finished for job in jobs) >= 2)
+    driver.kill()
+    driver.join()
+    written = {job.fold: job.place.history_path.stat().st_mtime for job in jobs if job.place.finished}
+    ask(machines.address)
+    left = [job for job in jobs if not job.place.finished]
+    cluster().each(train_fold, left, silent, lambda job, told: None)
+    assert [results(job) for job in jobs] == expected
+    assert all(jobs[k].place.history_path.stat().st_mtime == moment for k, moment in written.items())
+
+
+def drive(jobs: Sequence[FoldJob], address: str) -> None:
+    torch.set_num_threads(1)
+    send_along()
+    ask(address)
+    cluster().each(partial(saving, wait=0.2), jobs, silent, lambda job, told: None)
+
+
 def test_a_run_has_the_same_bits_and_its_data_go_to_each_machine_once(unshared: Simulated, tmp_path: Path) -> None:
     own, theirs = tmp_path / "own", tmp_path / "theirs"
     for root in (own, theirs):
@@ -136,29 +158,6 @@ def test_a_fold_that_is_told_to_stop_leaves_its_state_here(machines: Simulated, 
     perform(train_fold, job, silent)
     assert results(job) == expected and not job.place.state.exists()
     assert len(job.place.history) == 6
-
-
-def test_a_driver_that_is_killed_finds_its_folds(machines: Simulated, tmp_path: Path) -> None:
-    jobs, expected = on_cluster(tmp_path, machines, 4, "schedule.epochs=3")
-    leave()
-    driver = START.Process(target=drive, args=(jobs, machines.address))
-    driver.start()
-    until(lambda: sum(job.place.finished for job in jobs) >= 2)
-    driver.kill()
-    driver.join()
-    written = {job.fold: job.place.history_path.stat().st_mtime for job in jobs if job.place.finished}
-    ask(machines.address)
-    left = [job for job in jobs if not job.place.finished]
-    cluster().each(train_fold, left, silent, lambda job, told: None)
-    assert [results(job) for job in jobs] == expected
-    assert all(jobs[k].place.history_path.stat().st_mtime == moment for k, moment in written.items())
-
-
-def drive(jobs: Sequence[FoldJob], address: str) -> None:
-    torch.set_num_threads(1)
-    send_along()
-    ask(address)
-    cluster().each(partial(saving, wait=0.2), jobs, silent, lambda job, told: None)
 
 
 def test_machines_that_are_lost_cost_no_fold(machines: Simulated, tmp_path: Path) -> None:
