@@ -94,9 +94,11 @@ def test_a_driver_that_is_killed_finds_its_folds(machines: Simulated, tmp_path: 
     jobs, expected = on_cluster(tmp_path, machines, 4, "schedule.epochs=3")
     driver = START.Process(target=drive, args=(jobs, machines.address))
     driver.start()
-    until(lambda: sum(job.place.finished for job in jobs) >= 2)
-    driver.kill()
-    driver.join()
+    try:
+        until(lambda: sum(job.place.finished for job in jobs) >= 2 or not driver.is_alive())
+    finally:
+        driver.kill()
+        driver.join()
     written = {job.fold: job.place.history_path.stat().st_mtime for job in jobs if job.place.finished}
     ask(machines.address)
     left = [job for job in jobs if not job.place.finished]
@@ -126,7 +128,7 @@ def test_a_run_has_the_same_bits_and_its_data_go_to_each_machine_once(unshared: 
     assert sum(found.trained.values()) == 3 and len(found.trained) == 3
     sent = dict(found.sent)
     size = sum(path.stat().st_size for path in (theirs / "tiny-practice" / "data").glob("*"))
-    assert all(size < each < size + 10**6 for each in sent.values())
+    assert all(size <= each < size + 10**6 for each in sent.values())  # the code may be there already
     tiny.train(theirs, "optimizer.lr=2e-3", stress="none", cluster=unshared.address)
     assert sum(found.trained.values()) == 6 and dict(found.sent) == sent
     taught = [
