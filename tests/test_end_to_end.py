@@ -40,6 +40,7 @@ def status(command: str, *arguments: str) -> int:
     return run_command(made, getattr(module, command), arguments)
 
 
+@pytest.mark.usefixtures("forked_exports")
 def test_every_command_in_order(competition: Competition, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace = tmp_path / f"{competition.name}-practice"
 
