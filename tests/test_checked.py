@@ -16,8 +16,8 @@ import torch
 
 from tests import tiny
 from tests.tiny import prepare, project, train
-from toolkit import F1, store
-from toolkit.checked import arrays, checked, keep, opened
+from toolkit import F1, partial_files, store
+from toolkit.checked import arrays, checked, keep, noted, opened
 from toolkit.data.folds import check_undivided, read_folds, store_folds
 from toolkit.errors import UserError
 from toolkit.project import Project
@@ -80,6 +80,38 @@ def test_a_file_that_is_not_what_was_written_is_told(damage: Callable[[Path], No
     damage(path)
     with pytest.raises(UserError, match=r"a\.npy is (damaged|gone).*; remove it"):
         opened(path, "remove it")
+
+
+def test_a_kill_while_a_finished_folder_gets_a_file_leaves_none_of_which_nothing_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, put = tmp_path / "a.npy", partial_files._put
+    write_manifest(tmp_path, {})
+
+    def killed(partial: Path, place: Path, **how: Any) -> None:
+        if place == path:
+            raise KeyboardInterrupt
+        put(partial, place, **how)
+
+    monkeypatch.setattr(partial_files, "_put", killed)
+    with pytest.raises(KeyboardInterrupt), noted(path) as partial:
+        partial.write_bytes(b"whole")
+    path.write_bytes(b"whole")  # had the kill come a moment later
+    assert read_json(tmp_path / MANIFEST)["files"] == {"a.npy": digest(path)}
+
+
+def test_a_manifest_that_is_written_again_says_the_same(tmp_path: Path) -> None:
+    for _ in range(2):
+        np.save(tmp_path / "a.npy", np.arange(3))
+        write_manifest(tmp_path, {})
+        assert list(read_json(tmp_path / MANIFEST)["files"]) == ["a.npy"]
+
+
+def test_epochs_that_are_gone_are_told(copied: Project) -> None:
+    fold = run_of(copied).fold(1)
+    fold.history_path.unlink()
+    with pytest.raises(UserError, match=r"fold_1/history\.json is gone; remove"):
+        _ = fold.history
 
 
 def test_a_file_of_which_no_hash_is_known_is_taken_as_it_is(tmp_path: Path) -> None:

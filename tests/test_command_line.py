@@ -106,6 +106,7 @@ def test_an_error_and_ctrl_c_have_their_status_and_one_line(
             RuntimeError("[enforce fail at x.cc:1] . unexpected pos 64 vs 0"),
             "error: a file can't be written: No space",
         ),
+        (RuntimeError("basic_ios::clear: iostream error"), "error: a file can't be written: No space"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "error: a file can't be written: No space"),
         (MemoryError(), "error: memory ran out (MemoryError); close other programs"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "error: memory ran out (RuntimeError: Default"),
@@ -165,7 +166,8 @@ def test_an_argument_that_can_be_no_name_is_wrong_usage(capsys: pytest.CaptureFi
         (["--seed", "-1"], "--seed must not be negative"),
         (["--practice-size", "23"], "--practice-size must be at least 24"),
         (["--workers", "-1"], "--workers must not be negative"),
-        (["--workers", "two"], "invalid int value: 'two'"),
+        (["--workers", "two"], "'two' is no whole number"),
+        (["--workers", "9" * 400], "numbers end below two billion"),
     ],
 )
 def test_wrong_usage_ends_with_status_2(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

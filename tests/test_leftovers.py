@@ -10,7 +10,7 @@ from tests.tiny import prepare, project, train
 from toolkit.claims import claimed, turn
 from toolkit.partial_files import STALE_SECONDS
 from toolkit.runs import Run
-from toolkit.store import MANIFEST, read_json, write_json, write_manifest
+from toolkit.store import MANIFEST, atomic, read_json, write_json, write_manifest
 
 
 def test_half_written_files_are_swept_anywhere_in_the_workspace(tmp_path: Path) -> None:
@@ -26,6 +26,14 @@ def test_half_written_files_are_swept_anywhere_in_the_workspace(tmp_path: Path) 
     os.utime(drawn, (0, 0))
     project(tmp_path)
     assert list(tmp_path.rglob("*.partial")) == [drawn]
+
+
+def test_a_claim_that_another_command_is_about_to_make_stays(tmp_path: Path) -> None:
+    claims = prepare(tmp_path).workspace.claims
+    with atomic(claims / "0a1b2c3d") as partial:
+        partial.write_text("{}")
+        project(tmp_path)
+    assert [path.name for path in claims.glob("*")] == ["0a1b2c3d"]
 
 
 def test_the_lock_of_a_manifest_goes_where_nobody_holds_it(tmp_path: Path) -> None:

@@ -64,6 +64,17 @@ def test_a_file_and_what_was_gone_on_with_are_on_the_disk_too(tmp_path: Path, do
     assert done == ["sync partial/images.npy", "sync partial", "rename decoded", "sync ."]
 
 
+def test_what_a_kill_left_half_written_in_what_is_gone_on_with_goes(tmp_path: Path) -> None:
+    begun = tmp_path / "decoded-key.partial"
+    begun.mkdir()
+    (begun / "images.npy").write_text("x")
+    half = begun / f".tests.npy.{this_process().place}-999999999-1-0123abcd.partial"
+    half.write_text("half")
+    with resumed(tmp_path / "decoded", "key"):
+        assert not half.exists()
+    assert [path.name for path in (tmp_path / "decoded").iterdir()] == ["images.npy"]
+
+
 def write(kind: str, path: Path, until: float) -> tuple[int, list[str]]:
     """Write again and again; how often, and what went wrong."""
     errors, number = [], 0

@@ -13,6 +13,7 @@ import toolkit
 from tests.conftest import ROOT
 from tests.tiny import Heard, competition, prepare, project
 from toolkit import UserError
+from toolkit.auditing import audit
 from toolkit.project import Project, open
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
@@ -136,13 +137,17 @@ def test_what_a_command_line_refuses_python_refuses_too(
         call(prepare(tmp_path))
 
 
-def test_an_audit_that_was_killed_is_made_anew_before_the_folds(tmp_path: Path) -> None:
+def test_an_audit_that_was_killed_is_made_anew_before_the_folds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard = Heard()
     killed = project(tmp_path, progress=heard)
-    killed.audit()
-    killed.workspace.cleaning.unlink()
+    with monkeypatch.context() as stopped:
+        stopped.setattr(audit, "audit_page", lambda found: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            killed.audit()
     killed.folds(3)
-    assert killed.workspace.cleaning.exists()
+    assert killed.workspace.cleaning.exists() and killed.workspace.page.exists()
     assert any("the audit comes first" in line for line in heard.lines)
 
 

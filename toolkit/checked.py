@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from toolkit.claims import turn
 from toolkit.errors import UserError
-from toolkit.store import MANIFEST, SEALED, digest, whole_manifest, write_json
+from toolkit.store import MANIFEST, SEALED, atomic, digest, whole_manifest, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,20 +106,24 @@ def _cells(line: bytes, separator: str) -> int:
 
 
 def keep(paths: Iterable[Path]) -> None:
-    """Note what is in files that were written into finished folders; those in others are noted by `write_manifest`."""
+    """Note what is in files of a finished folder."""
     for path in paths:
-        if (path.parent / MANIFEST).exists():
-            _note(path, digest(path), begin=False)
+        _note(path, digest(path))
 
 
-def foresee(path: Path, partial: Path) -> None:
-    """Note what will be in a file whose content is still in `partial`, also in a folder that never is finished: a kill
-    between the two leaves no file of which nothing is known.
+@contextmanager
+def noted(path: Path, begin: bool = False) -> Iterator[Path]:
+    """As `atomic`, of a file whose hash the folder's manifest has before the file is there: a kill between the two
+    leaves no file of which nothing is known. In a folder without a manifest `write_manifest` notes it; begin: this
+    does, for a folder that never is finished.
     """
-    _note(path, digest(partial), begin=True)
+    with atomic(path) as partial:
+        yield partial
+        if begin or (path.parent / MANIFEST).exists():
+            _note(path, digest(partial), begin)
 
 
-def _note(path: Path, content: str, begin: bool) -> None:
+def _note(path: Path, content: str, begin: bool = False) -> None:
     """One process at a time. begin: in a folder without a manifest too."""
     with turn(path.with_name(f".{MANIFEST}.lock")):
         manifest = whole_manifest(path.parent) or ({"inputs": {}} if begin else None)

@@ -73,6 +73,11 @@ def _is_elsewhere(path: Path) -> bool:
         return False
 
 
+def claims_in(folder: Path) -> list[Path]:
+    """All claims, in order, but for those that are still being written."""
+    return [path for path in sorted(folder.glob("[!.]*")) if path.suffix != ".lock"]
+
+
 @contextmanager
 def claimed_run(claims: Path, run: Path) -> Iterator[bool]:
     """The same of a run, by its folder, and all its folds, as who trains any of them has them."""

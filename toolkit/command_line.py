@@ -28,6 +28,7 @@ from toolkit.usage import Parser
 if TYPE_CHECKING:
     from toolkit.store import Workspace
 
+LARGE = 2_000_000_000
 SHARED = (
     *("data", "practice", "practice_size", "workspace", "submissions"),
     *("seed", "device", "workers", "cache", "max_disk", "weights", "log", "cluster"),
@@ -75,7 +76,7 @@ def _add_shared(made: Parser) -> None:
     shared.add_argument("--data", type=Path, metavar="FOLDER", help=data)
     shared.add_argument("--practice", action="store_true", help="work on synthetic practice data instead")
     size = "distinct training samples of practice data that are made (default: the competition says)"
-    shared.add_argument("--practice-size", type=int, metavar="N", help=size)
+    shared.add_argument("--practice-size", type=whole, metavar="N", help=size)
     workspace = "where runs and all else is kept (default: workspace)"
     shared.add_argument("--workspace", type=Path, default=Path("workspace"), metavar="FOLDER", help=workspace)
     submissions = "where submissions and their ledger are kept (default: submissions)"
@@ -84,8 +85,8 @@ def _add_shared(made: Parser) -> None:
     shared.add_argument("--weights", type=Path, metavar="FOLDER", help=weights)
     device = "auto, cpu, cuda, …; cuda:0,cuda:1: folds side by side; cuda:0+cuda:1: a fold over both (default: auto)"
     shared.add_argument("--device", default="auto", metavar="NAME", help=device)
-    shared.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0, or the recipe's)")
-    shared.add_argument("--workers", type=int, metavar="N", help="processes of an audit (default: one a core)")
+    shared.add_argument("--seed", type=whole, default=0, metavar="N", help="random seed (default: 0, or the recipe's)")
+    shared.add_argument("--workers", type=whole, metavar="N", help="processes of an audit (default: one a core)")
     cache = "decode images each time instead of keeping them decoded: slower, for small disks"
     shared.add_argument("--no-cache", dest="cache", action="store_false", help=cache)
     disk = "most that the workspace may take, such as 50GB (default: no limit)"
@@ -273,16 +274,24 @@ def finite(text: str) -> float:
     return value
 
 
-def at_least(least: int, otherwise: str) -> Callable[[str], int]:
-    """A type of option: a whole number from `least` on, with what to say of others."""
+def whole(text: str) -> int:
+    """A type of option: a whole number that is no larger than any that means something."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+    if abs(value) >= LARGE:
+        raise argparse.ArgumentTypeError("numbers end below two billion")
+    return value
 
-    def whole(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+
+def at_least(least: int, otherwise: str) -> Callable[[str], int]:
+    """The same from `least` on, with what to say of smaller ones."""
+
+    def large_enough(text: str) -> int:
+        value = whole(text)
         if value < least:
             raise argparse.ArgumentTypeError(otherwise)
         return value
 
-    return whole
+    return large_enough

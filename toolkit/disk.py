@@ -116,6 +116,6 @@ def _number(error: BaseException) -> int:
         return error.errno
     if found := re.search(r"\(os error (\d+)\)", text):  # of what is written in Rust, such as safetensors
         return int(found[1])
-    # numpy's, torch's and SQLite's words for a full disk
-    full = r"requested and \d+ written|unexpected pos \d+ vs \d+|file write failed|database or disk is full"
+    # numpy's, torch's (three) and SQLite's words for a full disk
+    full = r"requested and \d+ written|unexpected pos \d+ vs \d+|file write failed|iostream error|disk is full"
     return errno.ENOSPC if re.search(full, text) else 0

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from toolkit.claims import claimed, claimed_run, turn
+from toolkit.claims import claimed, claimed_run, claims_in, turn
 from toolkit.errors import UserError
 from toolkit.partial_files import folders_below, remove, sweep
 from toolkit.store import MANIFEST, Workspace, read_manifest
@@ -29,10 +29,9 @@ def sweep_leftovers(workspace: Workspace, submissions: Path) -> None:
         inner = list(folders_below(workspace.folder, without={workspace.practice, workspace.decoded}))
         _unlock(inner)
         sweep(chain(inner, (workspace.root, submissions, submissions / workspace.name)))
-        for claim in sorted(workspace.claims.glob("*")):
-            if claim.suffix != ".lock":
-                with claimed(claim):  # which removes it in the end
-                    pass
+        for claim in claims_in(workspace.claims):
+            with claimed(claim):  # which removes it in the end
+                pass
         for run in sorted(_with_leftovers(workspace.train)):
             if next(of_no_use(run), None):
                 with claimed_run(workspace.claims, run) as mine:

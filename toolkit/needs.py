@@ -26,8 +26,7 @@ def files(project: "Project") -> Path:
 def data(project: "Project") -> None:
     """Audited data, of the files and the competition as they are now; UserError where these are others."""
     workspace = project.workspace
-    killed = workspace.evidence.exists() and not workspace.cleaning.exists()  # in the middle of an audit
-    if read_manifest(workspace.data) is None or killed:
+    if read_manifest(workspace.data) is None or not workspace.cleaning.exists():  # what an audit writes last
         audit(project)
     else:
         unchanged(project)

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -48,13 +48,14 @@ def atomic(path: Path) -> Iterator[Path]:
 def resumed(path: Path, key: str) -> Iterator[Path]:
     """As `atomic`, of a directory, but what a kill leaves in it is there the next time for the same `key`.
 
-    What was begun for other keys is removed. The caller has it alone.
+    What was begun for other keys is removed, and what was half written. The caller has it alone.
     """
     partial = path.with_name(f"{path.name}-{key}.partial")
     for other in path.parent.glob(f"{path.name}-*.partial"):
         if other != partial:
             remove(other)
     partial.mkdir(parents=True, exist_ok=True)
+    sweep(folders_below(partial))
     yield partial
     _sync(partial)
     _put_aside(partial, path)  # not exchanged: what was there would be gone on with, were there a kill now
@@ -108,7 +109,7 @@ def sweep(folders: Iterator[Path]) -> None:
                         remove(path)
 
 
-def folders_below(folder: Path, without: set[Path]) -> Iterator[Path]:
+def folders_below(folder: Path, without: Collection[Path] = ()) -> Iterator[Path]:
     """A folder and all those in it, but for those `without` and what is half written."""
     yield folder
     with suppress(OSError):

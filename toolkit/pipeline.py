@@ -11,8 +11,9 @@ from toolkit import needs
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.outcome import MENDED, RESIZED, Outcome, Table, duration, interval, mended, resized, seconds
+from toolkit.planning.ending import closing_seconds
 from toolkit.planning.planned import Planned
-from toolkit.planning.spending import Spending, closing_seconds
+from toolkit.planning.spending import Spending
 from toolkit.preflight import try_answers, try_beside, try_networks
 from toolkit.progress import Progress
 from toolkit.recipe import Recipe

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from toolkit.checked import opened
-from toolkit.store import atomic
+from toolkit.checked import noted, opened
 from toolkit.task import Classification, Task
 from toolkit.top_k import ALL, TopK, record_type, top
 
@@ -33,7 +32,7 @@ def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[in
     """Write parts (n, C, ...), in order, into one .npy file of `shape` (N, C, ...): float, or as they are stored."""
     kind = np.dtype(dtype)
     rows = shape[:1] if kind.names else shape
-    with atomic(path) as partial, open(partial, "wb") as file:
+    with noted(path) as partial, open(partial, "wb") as file:
         header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": rows}
         np.lib.format.write_array_header_1_0(file, header)
         for part in parts:

@@ -9,14 +9,13 @@ import io
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from toolkit.blending.blend_folder import Blend
 from toolkit.checked import check_last_line, readable
-from toolkit.claims import claimed, claimed_run, in_turn, owner_of
+from toolkit.claims import claimed, claimed_run, claims_in, in_turn, owner_of
 from toolkit.data.labelled import Labelled
 from toolkit.data.sizes import image_shape
 from toolkit.disk import bytes_in, in_bytes
@@ -123,8 +122,8 @@ def clean(
 
 
 def _check_nobody_trains(workspace: Workspace) -> None:
-    for claim in sorted(workspace.claims.glob("*")):
-        with nullcontext(True) if claim.suffix == ".lock" else claimed(claim) as mine:
+    for claim in claims_in(workspace.claims):
+        with claimed(claim) as mine:
             if not mine:
                 name = next((run.name for run in workspace.train.glob(f"[!.]*-{claim.name[:8]}")), claim.name)
                 who = owner_of(claim).pid

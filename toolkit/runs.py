@@ -80,9 +80,11 @@ class RunFold(OutOfFold):
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The epochs so far: loss, score, lr, seconds; empty where the fold isn't trained."""
+        """The epochs so far: loss, score, lr, seconds; empty where the fold isn't trained. UserError where it is and
+        they are gone, or damaged.
+        """
         path, remedy = self.history_path, self.remedy(self.history_path)
-        if not path.exists():
+        if not path.exists() and not self.finished:
             return []
         history: list[dict[str, Any]] = read_json(checked(path, remedy), kind=list, remedy=remedy)
         if not all(isinstance(epoch, dict) and "score" in epoch for epoch in history):

@@ -12,7 +12,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from toolkit.command_line import main, parse_duration, parser
+from toolkit.command_line import main, parse_duration, parser, whole
 from toolkit.project import Project
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ def search(project: Project, options: argparse.Namespace) -> "Search":
 
 def add_options(made: argparse.ArgumentParser) -> None:
     trials = "trials in the study, of all processes together (default: 30, or as the budget allows)"
-    made.add_argument("--trials", type=int, metavar="N", help=trials)
+    made.add_argument("--trials", type=whole, metavar="N", help=trials)
     made.add_argument(
         "--budget", type=parse_duration, metavar="TIME", help="of this command, such as 40m (default: none)"
     )
     gain = "end after so many trials without a better one (default: never)"
-    made.add_argument("--until-no-gain", type=int, metavar="N", help=gain)
+    made.add_argument("--until-no-gain", type=whole, metavar="N", help=gain)
     made.add_argument(
         "--objective",
         default="clean",
@@ -50,7 +50,7 @@ def add_options(made: argparse.ArgumentParser) -> None:
         f"(default: ${STORAGE}, which no list of processes shows, else sqlite)",
     )
     repeats = "other seeds with which the finalists are trained again (default: 1)"
-    made.add_argument("--repeats", type=int, default=1, metavar="N", help=repeats)
+    made.add_argument("--repeats", type=whole, default=1, metavar="N", help=repeats)
 
 
 if __name__ == "__main__":

@@ -281,8 +281,10 @@ def write_manifest(folder: Path, inputs: dict[str, Any], code: Path | None = Non
 
 
 def _contents(folder: Path) -> Iterator[tuple[str, str]]:
-    """Names of the folder's files by which something is known of their content, and what: its hash, or SEALED."""
-    for path in sorted(folder.glob("*")):
+    """Names of the folder's files by which something is known of their content, and what: its hash, or SEALED; but for
+    a manifest, as a kill may have left one.
+    """
+    for path in sorted(set(folder.glob("*")) - {folder / MANIFEST}):
         if path.suffix in HASHED or path.name in LISTS:
             yield path.name, digest(path)
         elif path.suffix == ".json" and f'"{SEAL}": "' in path.read_text(encoding="utf-8", errors="replace"):

@@ -15,7 +15,7 @@ that fails its check is never put there.
 import argparse
 from dataclasses import replace
 
-from toolkit.command_line import at_least, finite, main, parser
+from toolkit.command_line import at_least, finite, main, parser, whole
 from toolkit.errors import UserError
 from toolkit.outcome import Outcome
 from toolkit.project import Project
@@ -86,7 +86,7 @@ def add_options(made: argparse.ArgumentParser) -> None:
     private = "record the score on the private leaderboard; without a number, --score is that one"
     made.add_argument("--private", type=finite, nargs="?", const=OF_PRIVATE, metavar="S", help=private)
     made.add_argument("--kaggle", metavar="NAME", help="the competition's name on Kaggle, as in its address")
-    made.add_argument("--team", type=int, metavar="N", help="members of your team, checked against the rules")
+    made.add_argument("--team", type=whole, metavar="N", help="members of your team, checked against the rules")
     images = "training images to run a code submission on (default: 256)"
     made.add_argument("--images", type=at_least(1, "there must be at least 1 image"), metavar="N", help=images)
 

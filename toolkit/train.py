@@ -15,7 +15,7 @@ import shlex
 from statistics import fmean
 from typing import Any
 
-from toolkit.command_line import main, parser
+from toolkit.command_line import main, parser, whole
 from toolkit.outcome import Done, Outcome, Table
 from toolkit.project import Project
 
@@ -65,7 +65,7 @@ def _rest(options: argparse.Namespace) -> str:
 
 
 def add_options(made: argparse.ArgumentParser) -> None:
-    made.add_argument("--fold", type=int, metavar="K", help="train this fold alone, from 0 (default: all)")
+    made.add_argument("--fold", type=whole, metavar="K", help="train this fold alone, from 0 (default: all)")
     kept = "keep the recipe, for `--recipe NAME`: a file in recipes/ in the competition's folder"
     made.add_argument("--save-as", metavar="NAME", help=kept)
     made.add_argument(

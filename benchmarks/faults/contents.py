@@ -10,7 +10,7 @@ from typing import Any
 
 OWN = (".lock", ".db-wal", ".db-shm", ".db-journal")  # of locks and of databases
 DATABASE = ".db"
-WHEN = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d{4})?")
+WHEN = re.compile(rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d{4})?|\b\d+(\.\d+)? ?(s|m|min|h)\b")  # or how long
 TIMED = re.compile(r"seconds$|^seal$")  # a seal is a hash of all else, times among it
 TIMED_FILES = ("history.json", "summary.json")
 TRIALS = """
@@ -35,6 +35,8 @@ def _content(path: Path) -> bytes:
     if path.suffix == DATABASE:
         return _trials(path)
     content = path.read_bytes()
+    if path.name == "log.csv":  # seconds are last
+        return b"\n".join(line.rpartition(b",")[0] for line in content.splitlines())
     if path.suffix == ".json":
         with suppress(ValueError):  # else it is damaged
             return json.dumps(_timeless(json.loads(content))).encode()

@@ -119,6 +119,17 @@ def test_a_further_part_takes_a_share_of_its_epochs_or_of_the_first_ones_time() 
     assert next_part(replace(now, ended=(done(first),), left=0.8 * left)) is None
 
 
+def test_a_recipe_gets_more_than_its_epochs_rather_than_leave_time_that_nothing_fits_into() -> None:
+    now, whole = known(30 * MINUTE), RECIPES[0].schedule.epochs * CPU["small"]
+    part = lead(replace(now, left=1.2 * whole))
+    assert part is not None and 63 < part.recipe.schedule.epochs <= 1.2 * 60
+    assert part.seconds <= MARGIN * 1.2 * whole and part.wanted == part.recipe.schedule.epochs
+    asked = lead(replace(now, left=1.2 * whole, alone=True))
+    assert asked is not None and asked.recipe.schedule.epochs == 60
+    enough = lead(replace(now, left=1.8 * whole))
+    assert enough is not None and enough.recipe.schedule.epochs == 60, "another part has room"
+
+
 def test_nothing_but_the_recipe_where_one_was_asked_for() -> None:
     now = replace(known(10 * HOUR, alone=True, tests=True, space=True), recipes=RECIPES[:1])
     assert kinds(plan(now)) == ["recipe"]

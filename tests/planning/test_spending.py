@@ -15,8 +15,9 @@ from toolkit import Labelled, Recipe, Run, UserError, override
 from toolkit.networks.speed import UNMEASURED, Settings
 from toolkit.planning import pace, spending
 from toolkit.planning.choice import MARGIN
+from toolkit.planning.ending import closing_seconds
 from toolkit.planning.planned import Planned, Spent
-from toolkit.planning.spending import Spending, closing_seconds
+from toolkit.planning.spending import Spending
 from toolkit.scoring.stress import SHARE
 from toolkit.store import read_json, write_json
 from toolkit.training.budget import Speed

@@ -203,7 +203,6 @@ def _audit(competition: Competition, workspace: Workspace, raw: Path, jobs: int,
     table = sample_table(dataset, proposal, findings)
     with atomic(workspace.audit) as partial:
         table.to_parquet(partial, index=False)
-    note = _write_cleaning(workspace, proposal)
     shift, relatives, mimics, known = None, None, None, 0
     shown = previewed(dataset, competition.rgb)
     if competition.may_look_at(dataset.test_images):
@@ -238,6 +237,7 @@ def _audit(competition: Competition, workspace: Workspace, raw: Path, jobs: int,
             len(runs),
         )
         write_text(workspace.page, audit_page(page))
+    note = _write_cleaning(workspace, proposal)  # last: where there is none, an audit was killed
     return Audit(
         competition, workspace, dataset, table, proposal, shift, mimics, known, note, findings.limits, columns
     )

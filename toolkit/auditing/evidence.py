@@ -1,22 +1,17 @@
 """What an audit leaves in its folder of evidence, and reads again."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from toolkit import checked
-from toolkit.store import atomic
 
 
-@contextmanager
-def storing(path: Path) -> Iterator[Path]:
+def storing(path: Path) -> AbstractContextManager[Path]:
     """Where to write a file, which is there whole in the end, its hash noted."""
-    with atomic(path) as partial:
-        yield partial
-        checked.foresee(path, partial)
+    return checked.noted(path, begin=True)
 
 
 def stored_array(path: Path) -> np.ndarray:

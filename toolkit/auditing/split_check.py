@@ -369,8 +369,6 @@ def split(
         orphans = orphans_of(competition, workspace, known.attrs, folds_hash(known))
         if known.attrs.get("data") == inputs["data"]:  # else what was trained is on other data anyway
             orphans.ask(again)
-    if table is not known:
-        store_folds(table, workspace)
     contents = describe(relabel(dataset.targets, relabels(table)), competition.task)
     suggestions = int(cleaning["action"].str.endswith("?").sum())
     fold, leaks = table["fold"].to_numpy(), None
@@ -378,6 +376,8 @@ def split(
     if pairs:
         write_png(workspace.leaks, picture)
         leaks = count_divided(fold, pairs, workspace.evidence)
+    if table is not known:
+        store_folds(table, workspace)  # last: where there are none, all of this is done again after a kill
     return Split(
         competition=competition,
         workspace=workspace,

@@ -9,7 +9,6 @@ import torch
 
 from toolkit.blending.candidates import Candidate, Limits
 from toolkit.blending.view_choice import ViewChoice, choose_views, seen_where
-from toolkit.checked import keep
 from toolkit.data.image_sets import part_of
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
@@ -124,7 +123,6 @@ def store_test_views(run: Run, views: Iterable[str], device: str, progress: Prog
         path = _through(run, view).test_path
         with progress.counting(f"test images through {view}", len(images)) as done:
             _written(path, means(view, done), shape, run.oof.dtype)
-        keep([path])
 
 
 def _predictor(run: Run, device: str) -> Callable[[int, np.ndarray, str, np.ndarray | None], np.ndarray]:

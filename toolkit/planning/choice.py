@@ -31,6 +31,7 @@ GUESS: dict[Kind, float] = {
     "search": 0.8,
 }
 WEIGHT = 2  # parts that a guess counts for
+STRETCH = 1.5  # times its epochs a recipe gets at most, rather than leave time that nothing else fits into
 FADES = 0.7  # of what the last part of a kind promised the next one does
 LEAST = 0.02  # standard errors: what promises less is not worth its time
 MOST: dict[Kind, int] = {"recipe": 100, "seed": 6, "longer": 3, "larger": 2, "taught": 3}
@@ -65,9 +66,27 @@ def next_part(known: Known) -> Part | None:
     """The next one; None where nothing that is worth its time fits."""
     if not known.ended:
         return lead(known)
+    best = _best(known)
+    return None if best is None else _stretched(known, replace(best, why=_why(known, best)))
+
+
+def _best(known: Known) -> Part | None:
+    """The candidate that promises most for its time."""
     possible = [part for part in candidates(known) if promise(known, part.kind) >= LEAST]
-    best = max(possible, key=lambda part: _rate(known, part), default=None)
-    return None if best is None else replace(best, why=_why(known, best))
+    return max(possible, key=lambda part: _rate(known, part), default=None)
+
+
+def _stretched(known: Known, part: Part) -> Part:
+    """A recipe with more than all its epochs, where what they leave is too little for any further part."""
+    epochs, cost = part.recipe.schedule.epochs, known.costs.get(part.recipe.name)
+    if known.alone or part.kind != "recipe" or epochs < part.wanted or cost is None:
+        return part
+    first = known.lead.seconds if known.ended else part.seconds
+    most = min(int(STRETCH * epochs), cost.epochs_within(MARGIN * known.left))
+    if most == epochs or known.left - part.seconds > WORTHWHILE * first or _best(after(known, part)) is not None:
+        return part
+    more = with_epochs(part.recipe, most)
+    return replace(part, recipe=more, seconds=cost.of(most), wanted=most)
 
 
 def lead(known: Known) -> Part | None:
@@ -81,7 +100,7 @@ def lead(known: Known) -> Part | None:
     why = "the first recipe, as long as fits"
     if recipe != known.recipes[0]:
         why = f"in this time {known.recipes[0].name} would get fewer than {counted(ENOUGH, 'update')}"
-    return _part(known, "recipe", recipe, known.costs[recipe.name], epochs, why)
+    return _stretched(known, _part(known, "recipe", recipe, known.costs[recipe.name], epochs, why))
 
 
 def enough_for(recipe: Recipe, cost: Cost) -> int:

@@ -8,19 +8,16 @@ becomes busy or quiet changes what comes after.
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from math import inf
 from typing import Any
 
-from toolkit.blending.adaptation import AUTO, images_to_adapt, seconds_to_adapt
-from toolkit.blending.adaptation import NONE as PLAIN
-from toolkit.blending.stored_views import NONE, TRAINED, views_to_try
 from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.contention import contention
 from toolkit.networks.pretrained import files_of
 from toolkit.outcome import counted, duration
 from toolkit.planning.choice import MARGIN, WORTHWHILE, enough_for, lead, next_part, plan
+from toolkit.planning.ending import CLOSING, GROWS, Ending, closing_seconds
 from toolkit.planning.gains import NOTHING, Gains
 from toolkit.planning.kept import Kept, kept
 from toolkit.planning.pace import first_pace, forget_run, is_new
@@ -31,28 +28,18 @@ from toolkit.planning.speeds import like_known, measured, obeys_scale
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, with_epochs
 from toolkit.runs import Run, current_runs
-from toolkit.scoring.adaptation import may_adapt
-from toolkit.training.budget import TRIED, Cost
+from toolkit.training.budget import Cost
 from toolkit.training.cross_validation import train
 from toolkit.training.workers import places, turns
 from toolkit.tuning.search_loop import search
 from toolkit.tuning.settings import SearchSettings
 
-CLOSING = 6.0  # seconds for scoring, blending, writing and the report, plus the predictions counted apart
-GROWS = 0.03  # of the budget, added to them: there are more runs to blend and to show
 MEASURING = 0.05  # of the budget may go into how fast further recipes are,
 SEEKING = 0.2  # and so much while none is known that fits at all
 TOO_LONG, TOO_SHORT = 1.05, 1.2  # times what fits, from which on the epochs are chosen anew
 FEW = 0.25  # of a recipe's epochs: where less fits, fewer folds of more epochs are better
 SLOWEST = 3.0  # times as long the end takes on a busy machine, at most
 BLENDING = 0.05  # of the time left may go into a blend that only shows what a part gained
-ENDING = 0.8  # of the time left may go into adapting to the test images and into test-time views
-ADAPTS, MOST_ADAPTING = 300.0, 0.15  # seconds of a budget from which on it is tried, and a share that is kept for it
-
-
-def closing_seconds(budget: float) -> float:
-    """What is kept for blending, writing, checking and the report."""
-    return CLOSING + GROWS * budget
 
 
 class Spending:
@@ -81,6 +68,7 @@ class Spending:
         asked |= {"device": device, "stress": stress, "alone": alone}
         self.kept: Kept = kept(labelled.workspace.plan, asked)
         self.before = max(0.0, self.kept.elapsed - self._since)  # seconds of calls that were killed
+        self.ending = Ending(labelled, budget, stress, device)
         self.slow, self.measuring = 1.0, 0.0
         self.gains, self.skips = Gains(labelled, device), Skips(progress)
         self.resizes: dict[str, bool] = {}
@@ -150,7 +138,7 @@ class Spending:
     @property
     def _left(self) -> float:
         """Seconds for training."""
-        return self.budget - self._closing - self._adapting - self._elapsed
+        return self.budget - self._closing - self._ending - self._elapsed
 
     def _known(self) -> Known:
         may_learn = self.labelled.has_test_images and self.labelled.competition.rules.unlabelled_test_images
@@ -335,7 +323,7 @@ class Spending:
         if part.kind == "search":
             return self._searched(part, ended)
         # the predictions and the submission come after the folds
-        until = self.started + self.budget - self._closing - self._adapting - part.reserved
+        until = self.started + self.budget - self._closing - self._ending - part.reserved
         how: Any = {"device": self.device, "stress": self.stress, "progress": self.progress}
         return part, [train(self.labelled, part.recipe, deadline=until, **how)]
 
@@ -361,43 +349,17 @@ class Spending:
         return known.cost(recipe, like.part.recipe)
 
     def _finished(self, runs: list[Run]) -> Spent:
-        """With what the blend is given time for, adapting first: it gained more than views did."""
+        """With what the blend is given time for."""
         if self.kept.views is None:
-            left = self._left + self._adapting
-            adapting = self.slow * seconds_to_adapt(runs, self.device) if self._may_adapt else 0.0
-            adapts = 0 < adapting <= ENDING * left
-            views = self._views_fit(runs, ENDING * left - adapting * adapts)
-            self.kept.views, self.kept.adapt = list(TRAINED if views else NONE), AUTO if adapts else PLAIN
+            left = (self._left + self._ending) / self.slow
+            self.kept.views, self.kept.adapt = self.ending.chosen(runs, self.kept.costs, left)
             self.kept.store()
         return Spent(runs, self.kept.views, self.kept.adapt)
 
-    @cached_property
-    def _may_adapt(self) -> bool:
-        """In minutes, or where how test images look would have to be found out for it alone, it isn't tried."""
-        known = self.stress != "none" or not self.labelled.shows_how_tests_look
-        return self.budget >= ADAPTS and may_adapt(self.labelled) and known
-
     @property
-    def _adapting(self) -> float:
-        """Seconds that are kept for adapting to the test images."""
-        known = [cost.image for cost in self.kept.costs.values()]
-        if not known or not self._may_adapt:
-            return 0.0
-        one = min(known) * self.labelled.folds * images_to_adapt(self.labelled)
-        return min(MOST_ADAPTING * self.budget, self.slow * one * max(1, len(self.kept.ended)))
-
-    def _views_fit(self, runs: Sequence[Run], seconds: float) -> bool:
-        """Is there time to predict all images through test-time views?"""
-        more = len(views_to_try(runs, TRAINED)) - 1
-        labelled, code = self.labelled, self.labelled.competition.try_submission is not None
-        images = int(labelled.inside.sum()) + labelled.folds * len(labelled.test_images)
-        images += labelled.folds * (int(labelled.held_out.sum()) + TRIED * code)
-        return more > 0 and self.slow * more * images * sum(self._image(run) for run in runs) <= seconds
-
-    def _image(self, run: Run) -> float:
-        """Seconds of a prediction."""
-        known = self.kept.costs.get(run.recipe.name)
-        return max(cost.image for cost in self.kept.costs.values()) if known is None else known.image
+    def _ending(self) -> float:
+        """Seconds that are kept for adapting to the test images, or for views."""
+        return self.slow * self.ending.kept(self.recipes[0], self.kept.costs, len(self.kept.ended) + 1)
 
     def _too_short(self) -> UserError:
         name, cost = min(self.kept.costs.items(), key=lambda pair: pair[1].of(1))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from toolkit.checked import keep
+from toolkit.checked import noted
 from toolkit.competition import Competition
 from toolkit.data.labelled import Labelled, tally
 from toolkit.decisions.decide import PLAIN, Decisions
@@ -21,7 +21,6 @@ from toolkit.predictions import NATIVE
 from toolkit.probabilities import chunks, decidable, open_probabilities, probabilities, value_type, write_probabilities
 from toolkit.runs import Run
 from toolkit.scoring.bootstrap import class_intervals, score_interval
-from toolkit.store import atomic
 
 QUANTISATION = 1e-4  # of the score, that storing masks' probabilities in 8 bits may change
 BATCH = 128
@@ -178,7 +177,7 @@ def _score_native(path: Path, labelled: Labelled, decisions: Sequence[Decisions]
     """The score of stored values; what is counted for it is kept beside them."""
     found = open_probabilities(path)
     counted = labelled.tally(found, decisions)
-    with atomic(path.with_name(NATIVE)) as partial, open(partial, "wb") as file:
+    with noted(path.with_name(NATIVE)) as partial, open(partial, "wb") as file:
         arrays: dict[str, Any] = counted.arrays()
         np.savez(file, **arrays)
     return score(labelled, found, decisions, counted)
@@ -191,5 +190,4 @@ def score_stored(path: Path, labelled: Labelled) -> dict[str, Any]:
         return score(labelled, stored)
     resized = tally(labelled, labelled.truth, stored, None)
     found = _score_native(path, labelled, None)
-    keep([path.with_name(NATIVE)])
     return found | {"resized": with_interval(resized, labelled.group[labelled.inside])}

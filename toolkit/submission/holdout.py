@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from toolkit.blending.blend_folder import Blend
-from toolkit.checked import keep
 from toolkit.claims import in_turn
 from toolkit.data.labelled import Labelled
 from toolkit.data.placed import placed_tally
@@ -92,7 +91,6 @@ def _score(blend: Blend, device: str, progress: Progress) -> dict[str, Any]:
         by_run = {
             run.name: score_held_out(labelled, each, _decisions(run)) for run, each in zip(runs, stored, strict=True)
         }
-    keep([blend.holdout_path])
     remedy = f"remove {blend.holdout_path} and run `compete submit` again"
     handed_in = open_probabilities(blend.holdout_path, remedy)
     return score_held_out(labelled, handed_in, _decisions(blend)) | {"runs": by_run}

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from toolkit.checked import checked, keep, readable
+from toolkit.checked import checked, noted, readable
 from toolkit.competition import load_competition
 from toolkit.competition_code import CODE, code_of
 from toolkit.data.image_sets import ImageSets, part_of
@@ -92,9 +92,8 @@ def choose_averages(run: Run) -> list[int]:
             kind = other if labelled.competition.better(others[other], others[kind]) else kind
         chosen += [fold.number] if kind.startswith("averaged") else []
         for path, source in zip((fold.weights, fold.oof_path), fold.variant(kind), strict=True):
-            with atomic(path) as partial:
+            with noted(path) as partial:
                 shutil.copyfile(checked(source, fold.remedy(source)), partial)
-        keep([fold.weights, fold.oof_path])
     return chosen
 
 
@@ -160,7 +159,6 @@ def _restore_oof(run: Run, device_name: str) -> None:
             rows = labelled.rows(fold.number)
             shape = labelled.probability_shape(len(rows))
             write_probabilities(fold.oof_path, parts(fold, rows), shape, value_type(competition.task))
-            keep([fold.oof_path])
 
 
 def store_oof(run: Run, device_name: str = "auto") -> dict[str, Any]:
@@ -196,7 +194,6 @@ def store_test(run: Run, device_name: str, progress: Progress = SILENT) -> None:
     kind = run.oof.dtype  # uint8 where that does not change the score
     with progress.counting(TESTS, len(images)) as done:
         write_probabilities(run.test_path, averages(done), shape, kind)
-    keep([run.test_path])
 
 
 def _of_whole(run: Run, network: nn.Module, images: np.ndarray, device: torch.device) -> ValuesAt:
