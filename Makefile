@@ -12,11 +12,12 @@ demo: .venv/installed
 examples: .venv/installed
 	$(RUN) benchmarks.examples
 
+# the processes that tests start import again what is compiled once
 test: .venv/installed
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --dist worksteal
 
 # made anew when what is to be installed has changed
 .venv/installed: setup.cfg setup.py pyproject.toml constraints.txt

@@ -1,10 +1,14 @@
 """Shared test data: competitions, and their practice data drawn once in a small size."""
 
+import gc
 import multiprocessing
 import os
+import warnings
 from collections.abc import Iterator
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -13,6 +17,7 @@ from matplotlib.figure import Figure
 
 from tests import unpainted as unpainted_charts
 from toolkit.competition import Competition, load_competition
+from toolkit.submission import torchscript
 from toolkit.weight_files import FOLDERS, look_in
 
 hypothesis.settings.load_profile("ci")  # no deadline for an example: the machine may be busy
@@ -34,6 +39,17 @@ START.set_forkserver_preload(
         "tests.tuning.test_study",
     ]
 )
+
+
+def pytest_collection() -> None:
+    """Nothing is garbage until all tests are imported."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: to look at all of it again and again took a twentieth of the time."""
+    gc.freeze()
+    gc.enable()
 
 
 def rgb_of(channels: int) -> tuple[int, ...]:
@@ -90,6 +106,33 @@ def undrawn(unpainted: None, monkeypatch: pytest.MonkeyPatch) -> None:
 def forked() -> None:
     """The server that folds side by side are forked from has imported the tests, too."""
     forkserver.ensure_running()
+
+
+@pytest.fixture
+def forked_exports(forked: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are exported by forks of that server: a process of its own imports for seconds what that has."""
+    monkeypatch.setattr(torchscript, "in_a_process", in_a_fork)
+
+
+def in_a_fork(job: dict[str, Any]) -> str:
+    """As `torchscript.in_a_process`."""
+    heard, told = START.Pipe(duplex=False)
+    process = START.Process(target=_exporting, args=(job, told))
+    process.start()
+    told.close()
+    said: str = heard.recv()
+    process.join()
+    return said
+
+
+def _exporting(job: dict[str, Any], told: Connection) -> None:
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    try:
+        torchscript.export_here(job)
+        told.send("")
+    except Exception as error:
+        told.send(f"{type(error).__name__}: {error}")
 
 
 @pytest.fixture

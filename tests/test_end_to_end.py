@@ -2,35 +2,33 @@
 
 import importlib
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, START
 from toolkit.command_line import parser, run_command
 from toolkit.competition import Competition
 from toolkit.store import read_json
+from toolkit.training import fold
 
-QUICK = ("schedule.epochs=1", "batch_size=8", "precision=float32")
+QUICK = ("schedule.epochs=1", "batch_size=8", "precision=float32", "model.input_scale=0.5")
 COMMANDS = ("audit", "folds", "train", "boost", "search", "ensemble", "submit", "report", "grade", "run")
 READING = ("status", "recipes", "diff")
 
 
 def shared(place: Path) -> list[str]:
     return ["--practice", "--practice-size", "48", "--workspace", str(place), "--submissions", str(place / "sub")]
-
-
-def typed(command: str, competition: str, place: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", f"toolkit.{command}", f"competitions/{competition}", *shared(place), *more]
 
 
 def status(command: str, *arguments: str) -> int:
@@ -42,6 +40,7 @@ def status(command: str, *arguments: str) -> int:
     return run_command(made, getattr(module, command), arguments)
 
 
+@pytest.mark.usefixtures("forked_exports")
 def test_every_command_in_order(competition: Competition, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     workspace = tmp_path / f"{competition.name}-practice"
 
@@ -91,20 +90,28 @@ def test_run_does_it_all_and_the_same_command_again_ends_alike(
         assert first[key] == again[key]
 
 
+def train_to_the_end(*arguments: str) -> None:
+    """What a process does until it is killed: its state is on the disk after each epoch."""
+    fold.SAVE_SECONDS = 0.0
+    torch.set_num_threads(1)
+    with redirect_stdout(StringIO()):
+        status("train", *arguments)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_training_goes_on_to_the_same_bits(mars: Competition, tmp_path: Path) -> None:
     # what is fastest is measured anew in each workspace, and may differ on a busy machine
-    recipe = ("schedule.epochs=3", "batch_size=8", "precision=float32", "--stress", "none")
+    recipe = (*QUICK, "schedule.epochs=3", "--stress", "none")
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    for command, more in (("audit", ()), ("folds", ("--folds", "2"))):
-        assert status(command, str(mars.folder), *shared(killed), *more) == 0
+    assert status("folds", str(mars.folder), *shared(killed), "--folds", "2") == 0
     shutil.copytree(killed, whole)
-    train = typed("train", "mars", killed, *recipe)
-    process = subprocess.Popen(train, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = START.Process(target=train_to_the_end, args=(str(mars.folder), *shared(killed), *recipe))
+    process.start()
     waited = time.monotonic() + 120
     while not list(killed.rglob("fold_0/state.pt")) and time.monotonic() < waited:
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert not list(killed.rglob("fold_0/manifest.json")), "the kill came too late to prove anything"
     for place in (killed, whole):
         assert status("train", str(mars.folder), *shared(place), *recipe) == 0

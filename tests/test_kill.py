@@ -1,7 +1,6 @@
 """kill -9 at any moment, then the same job again: the same bits as if nothing had happened."""
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +17,7 @@ from tests.training import untimed
 from toolkit.training import fold as fit
 from toolkit.training.jobs import FoldJob
 
-KILLS = 8
+KILLS, EPOCHS = 6, 24
 
 
 def train(job: FoldJob) -> None:
@@ -31,6 +30,14 @@ def train(job: FoldJob) -> None:
         save_file(trained.weights, job.folder / f"{name}.safetensors")
         np.save(job.folder / f"{name}.npy", trained.probabilities)
     (job.folder / "untimed.json").write_text(json.dumps(untimed(result)))
+
+
+def saved(job: FoldJob) -> int:
+    """When its state was saved last; 0 where there is none."""
+    try:
+        return job.place.state.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def run(target: Callable[..., object], *given: object) -> None:
@@ -48,7 +55,7 @@ def run(target: Callable[..., object], *given: object) -> None:
     ],
 )
 def test_a_training_killed_again_and_again_ends_with_the_same_bits(more: tuple[str, ...], tmp_path: Path) -> None:
-    recipe = ("schedule.epochs=24", "augment.rotate=20", "sampling=0.5", *more)
+    recipe = (f"schedule.epochs={EPOCHS}", "augment.rotate=20", "sampling=0.5", *more)
     whole = make_job(tmp_path, *recipe, fold=1, features=tmp_path / "features")
     run(int)  # only the first start takes seconds
     begun = time.monotonic()
@@ -56,16 +63,18 @@ def test_a_training_killed_again_and_again_ends_with_the_same_bits(more: tuple[s
     took = time.monotonic() - begun
 
     job = replace(whole, folder=tmp_path / "killed", features=tmp_path / "features_killed")
-    killed_with_state = 0
-    rng = np.random.default_rng()
-    for _ in range(KILLS):
+    rng, killed_with_state = np.random.default_rng(), 0
+    for number in range(KILLS):
         process = START.Process(target=train, args=(job,))
+        before = saved(job)
         process.start()
-        process.join(rng.uniform(0.05, 0.25) * took)
+        # the first at any moment, all others when they have come further, however busy the machine is
+        while number and saved(job) == before and process.exitcode is None:
+            time.sleep(0.002)
+        process.join(rng.uniform(0, 1.5 if number else 6) * took / EPOCHS)
         if process.exitcode is not None:
             break
-        assert process.pid is not None
-        os.kill(process.pid, 9)
+        process.kill()
         process.join()
         killed_with_state += job.place.state.exists()
     assert killed_with_state >= 2

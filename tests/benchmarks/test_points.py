@@ -16,7 +16,7 @@ def test_the_hidden_quarter_is_not_trained_on(name: str, key: str, tmp_path: Pat
     folder.mkdir()
     practice = toolkit.load_competition(ROOT / "competitions" / name).practice
     assert practice is not None
-    practice(tmp_path / "drawn", 0, 90)
+    practice(tmp_path / "drawn", 0, 48)
     (tmp_path / "drawn" / "raw").rename(tmp_path / name)
     points.hide_quarter(name, data, folder)
     (file,) = (data / name).glob("*.npz")

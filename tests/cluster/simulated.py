@@ -18,7 +18,8 @@ class Simulated:
         from ray.cluster_utils import Cluster
 
         self.root, self.cpus, self.number = root, cpus, 0
-        head = {"include_dashboard": False, **self.described()}
+        # what nobody here asks for would take seconds to start
+        head = {"include_dashboard": False, "no_monitor": True, "include_log_monitor": False, **self.described()}
         self.ray: Any = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = [self.add(wait=False) for _ in range(machines - 1)]
         self.ray.wait_for_nodes()
@@ -59,8 +60,8 @@ def simulated(root: Path, machines: int, cpus: int = 1) -> Iterator[Simulated]:
         made.ray.shutdown()
 
 
-def until(true: Any, seconds: float = 60.0) -> None:
-    """Wait until it is so."""
+def until(true: Any, seconds: float = 300.0) -> None:
+    """Wait until it is so; a worker takes a minute to start on a busy machine."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it took too long"

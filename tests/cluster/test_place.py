@@ -31,8 +31,9 @@ def test_without_ray_it_is_said_how_to_get_it(tmp_path: Path, monkeypatch: pytes
         tiny.project(tmp_path, cluster="local")
 
 
-def test_an_address_where_nothing_or_something_else_answers() -> None:
+def test_an_address_where_nothing_or_something_else_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason="what is reached is Ray")
+    monkeypatch.setattr("toolkit.cluster.connection.ANSWERED", 0.5)
     begun = time.monotonic()
     with socket.socket() as other:
         other.bind(("", 0))
@@ -44,4 +45,4 @@ def test_an_address_where_nothing_or_something_else_answers() -> None:
         with pytest.raises(UserError, match=r"is no head of a Ray cluster"):
             cluster()
     leave()
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60  # Ray itself would ask for minutes

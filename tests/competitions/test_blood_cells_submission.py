@@ -150,12 +150,13 @@ def member(competition: Competition, recipe: Recipe, folder: Path) -> Member:
 
 
 def test_the_zip_is_flat_and_the_same_whatever_ran_before(
-    blood_cells: Competition, recipe: Recipe, tmp_path: Path
+    blood_cells: Competition, recipe: Recipe, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     one = member(blood_cells, recipe, tmp_path)
     prediction = Prediction(pictures(0), NONE, NONE, (one,))
-    blood_cells.write_submission(prediction, tmp_path / "a.zip")
     torch.jit.trace(Small(0), torch.zeros(2, 3, 96, 96))  # names in a file used to depend on what was traced before
+    blood_cells.write_submission(prediction, tmp_path / "a.zip")
+    request.getfixturevalue("forked_exports")  # of a process in which nothing was traced
     blood_cells.write_submission(prediction, tmp_path / "b.zip")
     assert hash_file(tmp_path / "a.zip") == hash_file(tmp_path / "b.zip")
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
@@ -165,6 +166,7 @@ def test_the_zip_is_flat_and_the_same_whatever_ran_before(
     assert b"toolkit/networks" not in inside  # nor on the room that the network's class is in
 
 
+@pytest.mark.usefixtures("forked_exports")
 def test_what_was_exported_predicts_what_the_pipeline_predicts(
     blood_cells: Competition, recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -180,6 +182,7 @@ def test_what_was_exported_predicts_what_the_pipeline_predicts(
     assert np.allclose(ranked[:, -1] - ranked[:, -2], prediction.margins, atol=1e-5)
 
 
+@pytest.mark.usefixtures("forked_exports")
 def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
     blood_cells: Competition, tmp_path: Path, drawn: dict[str, Path]
 ) -> None:
@@ -198,6 +201,7 @@ def test_views_and_biases_agree_with_the_pipeline_in_the_sandbox(
     assert figures["checked"] == 16 and figures["peak_bytes"] > 1e8
 
 
+@pytest.mark.usefixtures("forked_exports")
 def test_a_view_that_the_zip_cannot_honour_is_refused(
     blood_cells: Competition, recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -211,11 +215,13 @@ def test_a_view_that_the_zip_cannot_honour_is_refused(
     assert not (tmp_path / "s.zip").exists()
 
 
+@pytest.mark.usefixtures("forked_exports")
 def test_weights_that_are_gone_are_named(blood_cells: Competition, recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the networks can't be exported"):
         export(blood_cells.folder, [Member(recipe, tmp_path / "none", 1.0)], tmp_path)
 
 
+@pytest.mark.usefixtures("forked_exports")
 def test_a_recipe_for_another_size_is_exported_with_its_own(
     blood_cells: Competition, recipe: Recipe, tmp_path: Path
 ) -> None:
@@ -225,6 +231,7 @@ def test_a_recipe_for_another_size_is_exported_with_its_own(
     assert path.stat().st_size < (tmp_path / "weights.safetensors").stat().st_size * 0.6
 
 
+@pytest.mark.usefixtures("forked_exports")
 def test_what_adapts_to_the_images_it_is_given_does_so_on_the_server(
     blood_cells: Competition, tmp_path: Path, drawn: dict[str, Path]
 ) -> None:

@@ -32,7 +32,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked_exports: None) -> Project:
     """Trials pass unseen."""
 
     def passed(blend: Any, raw: Path, folder: Path, *, test_images: int | None, **how: Any) -> Trial:

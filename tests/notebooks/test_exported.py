@@ -23,6 +23,7 @@ from toolkit.notebooks.exported import Exported
 from toolkit.recipe import Recipe, override
 from toolkit.submission.torchscript import export
 
+pytestmark = pytest.mark.usefixtures("forked_exports")
 CPU = torch.device("cpu")
 COLUMNS = (Column("age"), Column("sex", ("f", "m")), Column("where", ("a", "b", "c")))
 

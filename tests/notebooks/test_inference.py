@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests import tiny
 from toolkit.blending.blend_folder import Blend
 from toolkit.notebooks.build import write_notebook
@@ -13,6 +15,7 @@ from toolkit.project import Project
 from toolkit.store import read_json
 from toolkit.submission.ledger import content_hash
 
+pytestmark = pytest.mark.usefixtures("forked_exports")
 LACKING = ("segmentation_models_pytorch", "simplejpeg", "cleanlab", "faiss", "optuna", "rich", "kaggle", "imagecodecs")
 
 

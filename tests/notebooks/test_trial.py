@@ -77,6 +77,7 @@ def notebook(folder: Path, script: str) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("forked_exports")
 def test_a_notebook_of_ours_passes(made: Blend, raw: Path, tmp_path: Path) -> None:
     write_notebook(made, tmp_path / "nb", names_in(raw), "leaf-diseases")
     passed = try_notebook(made, raw, tmp_path / "nb", test_images=1000)

@@ -8,28 +8,49 @@ import pytest
 
 from tests.conftest import START
 from tests.tiny import Heard, prepare, project
+from toolkit import claims
 from toolkit.claims import alone, claimed, in_turn, turn
 from toolkit.errors import UserError
 from toolkit.training import cross_validation
 from toolkit.training.alone import claim_of, waiting_for, whole_run
 
 
-def hold(root: Path, begun: Path, seconds: float) -> None:
+class Answering(Heard):
+    """Lets the other process end once it is said that this one waits."""
+
+    def __init__(self, done: Path) -> None:
+        super().__init__()
+        self.done = done
+
+    def say(self, text: str) -> None:
+        super().say(text)
+        if "waiting" in text:
+            self.done.touch()
+
+
+def hold(root: Path, begun: Path, done: Path) -> None:
     """What another process does that trains the first recipe."""
     labelled = project(root).labelled()
     run = cross_validation.run_of(labelled, project(root).recipe(None))
     with whole_run(run, waiting_for(run, Heard())):
         begun.touch()
-        time.sleep(seconds)
+        appears(done)
+
+
+def appears(path: Path) -> None:
+    """Wait until there is such a file, a minute at most."""
+    until = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def test_who_trains_what_is_being_trained_waits_and_says_for_whom(tmp_path: Path) -> None:
-    heard, begun = Heard(), tmp_path / "begun"
+    begun, done = tmp_path / "begun", tmp_path / "done"
+    heard = Answering(done)
     prepare(tmp_path)
-    process = START.Process(target=hold, args=(tmp_path, begun, 3.0))
+    process = START.Process(target=hold, args=(tmp_path, begun, done))
     process.start()
-    while not begun.exists():
-        time.sleep(0.01)
+    appears(begun)
     run = project(tmp_path, progress=heard).train(schedule__epochs=4, stress="none")
     process.join()
     assert f"{run.name} is being trained by process {process.pid}: waiting until that has ended" in heard.lines
@@ -38,10 +59,9 @@ def test_who_trains_what_is_being_trained_waits_and_says_for_whom(tmp_path: Path
 
 def test_a_budget_is_not_waited_away(tmp_path: Path) -> None:
     begun, made = tmp_path / "begun", prepare(tmp_path)
-    process = START.Process(target=hold, args=(tmp_path, begun, 60.0))
+    process = START.Process(target=hold, args=(tmp_path, begun, tmp_path / "never"))
     process.start()
-    while not begun.exists():
-        time.sleep(0.01)
+    appears(begun)
     said = rf"is being trained by process {process.pid}, which .* did not see the end of"
     with pytest.raises(UserError, match=said):
         cross_validation.train(made.labelled(), made.recipe(None), deadline=time.monotonic() + 0.3)
@@ -74,18 +94,19 @@ def test_a_damaged_claim_counts_for_two_minutes(damage: bytes, tmp_path: Path) -
         assert mine
 
 
-def lock(path: Path, begun: Path) -> None:
+def lock(path: Path, begun: Path, done: Path) -> None:
     with turn(path):
         begun.touch()
-        time.sleep(2.0)
+        appears(done)
 
 
-def test_who_waits_for_a_lock_says_so_and_for_what(tmp_path: Path) -> None:
-    heard, begun = Heard(), tmp_path / "begun"
-    process = START.Process(target=lock, args=(tmp_path / "lock", begun))
+def test_who_waits_for_a_lock_says_so_and_for_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "PATIENCE", 0.01)
+    begun, done = tmp_path / "begun", tmp_path / "done"
+    heard = Answering(done)
+    process = START.Process(target=lock, args=(tmp_path / "lock", begun, done))
     process.start()
-    while not begun.exists():
-        time.sleep(0.01)
+    appears(begun)
     with in_turn(tmp_path / "lock", "the ledger", heard):
         pass
     assert heard.lines == [f"waiting for the ledger: another process has it ({tmp_path / 'lock'} is locked)"]

@@ -57,16 +57,21 @@ def export(
         "columns": [column.stored() for column in columns],
         "in_sets": in_sets,
     }
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-W", "ignore", "-m", "toolkit.submission.torchscript"]
-    done = subprocess.run(command, cwd=root, input=json.dumps(job), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise UserError(f"the networks can't be exported: {last}")
+    if fault := in_a_process(job):
+        raise UserError(f"the networks can't be exported: {fault}")
     return [folder / f"network_{number}.pt" for number in range(len(members))]
 
 
-def _export(job: dict[str, Any]) -> None:
+def in_a_process(job: dict[str, Any]) -> str:
+    """Do what `export` asks for in a process of its own; the last line of what went wrong there, or nothing."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-W", "ignore", "-m", "toolkit.submission.torchscript"]
+    done = subprocess.run(command, cwd=root, input=json.dumps(job), capture_output=True, text=True, check=False)
+    return (done.stderr.strip().splitlines() or ["no reason given"])[-1] if done.returncode else ""
+
+
+def export_here(job: dict[str, Any]) -> None:
+    """Do it in this process."""
     import torch
 
     from toolkit.networks.network import load_network
@@ -139,4 +144,4 @@ def _without_varying(file: io.BytesIO) -> bytes:
 
 
 if __name__ == "__main__":
-    _export(json.load(sys.stdin))
+    export_here(json.load(sys.stdin))
