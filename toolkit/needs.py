@@ -26,7 +26,8 @@ def files(project: "Project") -> Path:
 def data(project: "Project") -> None:
     """Audited data, of the files and the competition as they are now; UserError where these are others."""
     workspace = project.workspace
-    if read_manifest(workspace.data) is None or not workspace.cleaning.exists():  # what an audit writes last
+    killed = workspace.evidence.exists() and not workspace.cleaning.exists()  # what an audit makes first and last
+    if read_manifest(workspace.data) is None or killed:
         audit(project)
     else:
         unchanged(project)

@@ -210,6 +210,7 @@ def audit(
 
 
 def _audit(competition: Competition, workspace: Workspace, raw: Path, jobs: int, progress: Progress) -> Audit:
+    workspace.evidence.mkdir(parents=True, exist_ok=True)  # first: with it and no list, an audit was killed
     samples, findings, proposal, runs = _inspect(competition, workspace, raw, jobs, progress)
     dataset = first_images(samples)
     table = sample_table(dataset, proposal, findings)
