@@ -134,12 +134,18 @@ class _After:
         if case.kind != "same":
             return case
         wrong = differences(contents(self.root), expected)
-        # what runs predict on these folds belongs to an audit
-        meant = {str(path), *(str(path.parent / name) for name in AUDITED if path.name == "folds.parquet")}
+        meant = {str(path), *(str(path.parents[-3] / name) for name in _beside(path))}
         others = [said for _, said in wrong if said.partition(" ")[0] not in meant]
         if others:
             return Case("silent", "; ".join(others)[:1000])
         return Case("unread") if wrong else Case("same")
+
+
+def _beside(path: Path) -> Sequence[str]:
+    """Other files of the workspace that are another then, as they should be."""
+    if path.name == "cleaning.csv":  # a person may have changed it: the audit warns, and writes its own
+        return ("cleaning.new.csv",)
+    return AUDITED if path.name == "folds.parquet" or "train" in path.parts else ()  # it says what runs predict
 
 
 def submitted(root: Path) -> list[Path]:
