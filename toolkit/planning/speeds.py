@@ -8,13 +8,12 @@ from toolkit.data.labelled import Labelled
 from toolkit.errors import UserError
 from toolkit.networks.devices import CLUSTER, resolve_device
 from toolkit.networks.outputs import build_network
-from toolkit.networks.speed import COMPILE_FROM
+from toolkit.networks.speed import COMPILE_FROM, RACE
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, with_epochs
 from toolkit.training.budget import Cost, run_cost
 
 SHORT = 900.0  # seconds; in a longer budget it always pays to find out what is fastest, as it does on GPUs
-RACE = 30  # steps of training that it takes to find out what is fastest here
 WORTH = 0.1  # of the time that is left may be spent on that: it makes training 1.0 to 1.7 times as fast
 
 
