@@ -25,6 +25,7 @@ from toolkit.runs import SCORES, Run
 from toolkit.scoring.out_of_fold import score
 from toolkit.store import MANIFEST, SEAL, digest, read_json, write_json, write_manifest, write_others_json
 from toolkit.training import run_scores
+from toolkit.tuning.trials import judge
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 QUICK = "schedule.epochs=1"
@@ -105,6 +106,14 @@ def test_a_manifest_that_is_written_again_says_the_same(tmp_path: Path) -> None:
         np.save(tmp_path / "a.npy", np.arange(3))
         write_manifest(tmp_path, {})
         assert list(read_json(tmp_path / MANIFEST)["files"]) == ["a.npy"]
+
+
+def test_a_search_judges_no_fold_whose_weights_are_damaged(copied: Project) -> None:
+    run = run_of(copied)
+    judge(run, 0, "clean", "cpu")
+    flip(run.fold(0).weights)
+    with pytest.raises(UserError, match=r"fold_0/weights\.safetensors is damaged"):
+        judge(run, 0, "clean", "cpu")
 
 
 def test_epochs_that_are_gone_are_told(copied: Project) -> None:

@@ -46,7 +46,8 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
     folds may not be trained yet, so what has to be decided is decided within the fold, by other groups.
     """
     fold, rows = run.fold(number), run.labelled.rows(number)
-    weights, path = hash_file(fold.weights), fold.judged(judged)
+    weights = hash_file(checked.checked(fold.weights, fold.remedy(fold.weights)))
+    path = fold.judged(judged)
     if path.exists():
         stored = _arrays(path, fold.remedy(path))
         if str(stored["weights"]) == weights and _is_by(run, stored):
