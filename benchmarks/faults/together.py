@@ -9,7 +9,6 @@ from benchmarks.faults.cases import Case, Tries, Try
 from benchmarks.faults.forks import Begun, put, signal_at
 from benchmarks.faults.kills import verdict
 from benchmarks.faults.steps import Stage, Stages, points
-from toolkit.tuning.trials import Rivals
 
 PATIENCE = 3.0  # seconds that the second gets, where it waits for the first
 
@@ -25,7 +24,6 @@ def tries(stages: Stages, count: int, rng: random.Random) -> Tries:
 def both(stage: Stage, at: int) -> Case:
     expected = stage.expected_of_two
     put(stage.before, stage.root)
-    Rivals.verdict = lambda *_: None  # type: ignore[method-assign]  # which trial is given up depends on who comes first
     first = stage.begin(signal_at(at, signal.SIGSTOP))
     _wait(first, "TZ", 60)
     second = stage.begin(name="other")

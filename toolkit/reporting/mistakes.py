@@ -114,12 +114,13 @@ def _mask(run: Run, one: Shown, image: np.ndarray) -> Figure:
     labelled, competition = run.labelled, run.labelled.competition
     truth, said = np.asarray(labelled.truth[one.row]), probabilities(run.oof[one.row : one.row + 1])[0]
     true, label, error, scored = numbers(competition, truth, said)
-    pairs = _confused(competition.task.classes, true[error], label[error], int(scored.sum()))
+    pairs: list[str] = []
+    if competition.task.exclusive:
+        pairs = _confused(competition.task.classes, true[error], label[error], int(scored.sum()))
     caption = f"{error.sum() / scored.sum():.0%} of the scored pixels wrong" if scored.any() else "nothing is scored"
     (name, first), *others = layers(competition, image, truth, said)
     files = with_addresses([labelled.names[one.row]], labelled.workspace)
-    tags = _tags(run, one, *(pairs if competition.task.exclusive else ()))
-    return Figure(caption, first, files, others, tags, "", name)
+    return Figure(caption, first, files, others, _tags(run, one, *pairs), "", name)
 
 
 def _confused(names: Sequence[str], truth: np.ndarray, label: np.ndarray, scored: int) -> list[str]:
