@@ -65,6 +65,8 @@ def test_what_is_kept_is_enough_or_nothing() -> None:
         assert kept == pytest.approx(takes / ROOM)
         assert end(tests).chosen([RUN], COSTS, kept + 1e-6) != (["none"], "none")
         assert end(tests).kept(FIRST, COSTS, 2) in (0.0, pytest.approx(2 * kept))
+    assert end(0).kept(FIRST, COSTS, 1, slow=1.2) == pytest.approx(1.2 * 50 / ROOM)
+    assert end(0).kept(FIRST, COSTS, 1, slow=2.0) == 0.0, "a busy machine doesn't raise the share"
     assert end(0, budget=50 / ROOM / MOST - 1).kept(FIRST, COSTS, 1) == 0.0
     assert end(0, budget=KEPT_FROM - 1).kept(FIRST, {"first": Cost(1.0, 0.0, image=1e-4)}, 1) == 0.0
     assert end(0).kept(FIRST, {}, 1) == 0.0

@@ -43,14 +43,17 @@ class Ending:
         """Adapting gains more where it is chosen on images that look like the test's, views where they are hidden."""
         return self.adapts and self.labelled.has_test_images
 
-    def kept(self, recipe: Recipe, costs: Mapping[str, Cost], runs: int) -> float:
-        """Seconds to keep for what is tried first, of so many runs like the recipe; 0 where it would take too many."""
+    def kept(self, recipe: Recipe, costs: Mapping[str, Cost], runs: int, slow: float = 1.0) -> float:
+        """Seconds to keep for what is tried first, of so many runs like the recipe; 0 where it would take too many.
+
+        slow: times as long as on a quiet machine.
+        """
         if not costs or self.budget < KEPT_FROM:
             return 0.0
         images = self.labelled.folds * images_to_adapt(self.labelled)
         if not self.adapts_first:
             images = self._seen(default_views(recipe, self.labelled.competition.task.image_shape))
-        seconds = runs * images * min(cost.image for cost in costs.values()) / ROOM
+        seconds = slow * runs * images * min(cost.image for cost in costs.values()) / ROOM
         return seconds if seconds <= MOST * self.budget else 0.0
 
     def chosen(self, runs: Sequence[Run], costs: Mapping[str, Cost], left: float) -> tuple[list[str], str]:

@@ -359,7 +359,7 @@ class Spending:
     @property
     def _ending(self) -> float:
         """Seconds that are kept for adapting to the test images, or for views."""
-        return self.slow * self.ending.kept(self.recipes[0], self.kept.costs, len(self.kept.ended) + 1)
+        return self.ending.kept(self.recipes[0], self.kept.costs, len(self.kept.ended) + 1, self.slow)
 
     def _too_short(self) -> UserError:
         name, cost = min(self.kept.costs.items(), key=lambda pair: pair[1].of(1))
