@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from benchmarks.training import ROOT
 from competitions.blood_cells.recipes import AGGRESSIVE
 from competitions.mars.recipes import LIGHT
 from toolkit.augmentation.batch import augment_batch
+from toolkit.cluster.need import Meter, Need, Used
 from toolkit.networks.devices import has_bfloat16
 from toolkit.networks.predict import predict
 from toolkit.networks.speed import Race, Settings, largest_batch
@@ -280,16 +281,29 @@ def side_by_side(competition: Path, recipe: str, device: torch.device, sizes: Si
         made = project(competition, devices, sizes, folder)
         made.folds(2)
         begun = time.monotonic()
-        run = made.train(recipe, stress="none", **fields)
+        with Meter(name) as meter:
+            run = made.train(recipe, stress="none", **fields)
         found.figures[f"{way}_s"] = time.monotonic() - begun
+        if way == "in_turn":
+            share = _share(device, meter.used, found)
         values = np.array(run.oof, np.float32)
         shutil.rmtree(run.folder)  # else the next way would find it done
         first = values if first is None else first
         found.figures[f"{way}_off"] = float(np.abs(values - first).mean() / max(1e-9, np.abs(first).mean()))
         if way != "over_two" and device.type == "cuda":  # on a CPU sums follow from how many threads there are
             found.checks[f"{way}_same_bits"] = bool((values == first).all())
-    found.figures["side_by_side_gains"] = found.figures["in_turn_s"] / found.figures["side_by_side_s"]
+    found.figures["side_by_side_gains"] = gains = found.figures["in_turn_s"] / found.figures["side_by_side_s"]
+    if share < 1:  # then a cluster puts two on a GPU
+        found.checks["a_shared_gpu_is_faster"] = gains > 1
     return found
+
+
+def _share(device: torch.device, used: Used, found: Found) -> float:
+    """Of a GPU that a cluster would give such a fold."""
+    need = Need(torch.get_num_threads(), int(device.type == "cuda")).after(used)
+    found.figures |= {f"fold_{name}": value for name, value in asdict(used).items() if value is not None}
+    found.figures["fold_is_given"] = str(need)
+    return need.gpus or 1.0
 
 
 def compiled(device: torch.device, sizes: Sizes, seconds: float, folder: Path) -> Found:

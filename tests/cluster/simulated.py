@@ -11,13 +11,13 @@ from toolkit.cluster.connection import QUIET
 
 
 class Simulated:
-    """A cluster of machines with so many CPUs each, the first of which is its head."""
+    """A cluster of machines with so many CPUs each, the first of which is its head; memory: bytes that each has."""
 
-    def __init__(self, root: Path, machines: int, cpus: int = 1) -> None:
+    def __init__(self, root: Path, machines: int, cpus: int = 1, memory: int | None = None) -> None:
         os.environ.update(QUIET)
         from ray.cluster_utils import Cluster
 
-        self.root, self.cpus, self.number = root, cpus, 0
+        self.root, self.cpus, self.memory, self.number = root, cpus, memory, 0
         # what nobody here asks for would take seconds to start
         head = {"include_dashboard": False, "no_monitor": True, "include_log_monitor": False, **self.described()}
         self.ray: Any = Cluster(initialize_head=True, head_node_args=head)
@@ -34,7 +34,7 @@ class Simulated:
     def described(self) -> dict[str, Any]:
         self.number += 1
         folder = self.root / f"machine{self.number}"
-        return {"num_cpus": self.cpus, "env_vars": {"TOOLKIT_CLUSTER_CACHE": str(folder)}}
+        return {"num_cpus": self.cpus, "memory": self.memory, "env_vars": {"TOOLKIT_CLUSTER_CACHE": str(folder)}}
 
     @property
     def others(self) -> list[str]:
@@ -49,8 +49,8 @@ class Simulated:
 
 
 @contextmanager
-def simulated(root: Path, machines: int, cpus: int = 1) -> Iterator[Simulated]:
-    made = Simulated(root, machines, cpus)
+def simulated(root: Path, machines: int, cpus: int = 1, memory: int | None = None) -> Iterator[Simulated]:
+    made = Simulated(root, machines, cpus, memory)
     try:
         yield made
     finally:

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -25,6 +25,7 @@ from toolkit.cluster import parcels, worker
 from toolkit.cluster.connection import Machine, disconnect, machines, places
 from toolkit.cluster.crew import Crew, Hand
 from toolkit.cluster.fold_files import state_of, write
+from toolkit.cluster.need import Need, Used, largest
 from toolkit.cluster.parcels import Parcel
 from toolkit.cluster.worker import DONE, EPOCH, FAILED, FILE, NEWS, REFUSED, STOPPED, TOLD, Order
 from toolkit.errors import UserError
@@ -44,6 +45,7 @@ LOST = 20  # times that a fold is given on whose machine is gone,
 KILLED = 1  # or whose process alone died: what the fold does to its memory may have killed it
 HEARD = 5.0  # seconds in which it is known of a machine that it is lost
 STATES = 50e6  # bytes a second of saved epochs that all machines together send here
+UNKNOWN = 2e9  # bytes of memory for a fold of which nothing is known, where every machine has as much for each
 KNOWN = 2.0  # seconds for which what machines there are is remembered
 Work = Callable[..., Any]
 
@@ -55,29 +57,32 @@ class _Lost(Exception):
 class Cluster:
     """The machines, the workers that were started on them, and what each does.
 
-    cpus, gpus: what a fold takes: as many threads as it would have here, as the bits of a sum depend on their number,
-    and one GPU where there are any.
+    threads: of a fold, as many as it would have here where a machine has them, as the bits of a sum depend on their
+    number; first: what is asked for a fold of which nothing is known, on a GPU where there are any; needs: what others
+    need, measured, by what they have in common.
     """
 
     def __init__(self, device: str, progress: Progress) -> None:
         self.progress = progress
         found = machines()
         self._looked, self._machines = time.monotonic(), found
-        self.gpus = int(device == "cuda" or (device == "auto" and any(one.gpus >= 1 for one in found)))
-        self.device = "cuda" if self.gpus else "cpu"
-        able = [one for one in found if one.gpus >= self.gpus]
+        gpus = int(device == "cuda" or (device == "auto" and any(one.gpus >= 1 for one in found)))
+        self.device = "cuda" if gpus else "cpu"
+        able = [one for one in found if one.gpus >= gpus]
         if not able:
             names = ", ".join(f"{one.name} ({one.cpus:g} CPUs)" for one in found)
             raise UserError(f"no machine of the cluster has a GPU: {names}; leave out --device cuda, or start one")
-        most = max(one.cpus // max(1, one.gpus) if self.gpus else one.cpus for one in able)
-        self.cpus = max(1, min(torch.get_num_threads(), int(most)))
-        self.crew = Crew(self.cpus, self.gpus, self._name_of, self._tell_of_want)
+        most = max(one.cpus // max(1, one.gpus) if gpus else one.cpus for one in able)
+        self.threads = max(1, min(torch.get_num_threads(), int(most)))
+        bare = Need(self.threads, gpus)
+        room = min((one.memory // max(1, places([one], bare)) for one in able), default=0.0)
+        self.first, self.needs = replace(bare, memory=int(min(UNKNOWN, room))), dict[str, Need]()
+        self.crew = Crew(self._name_of, self._tell_of_want)
         self.busy: dict[Hand, str] = {}  # what each is at
         self.trained: Counter[str] = Counter()  # folds, by machine
         self.sent: Counter[str] = Counter()  # bytes of parcels, by machine
         self.given_on: list[str] = []  # folds whose machine died, and where
         self.seen: dict[str, str] = {}  # names of machines by node, also of those that are gone
-        self.peak = 0  # bytes of memory that a worker took at most
         self.ended, self.lock = threading.Event(), threading.RLock()
         self._settings: dict[str, Settings] = {}
         self._stock: dict[str, list[tuple[str, list[Any]]]] = {}
@@ -87,8 +92,8 @@ class Cluster:
     def __str__(self) -> str:
         found = self.machines
         cpus, gpus = (int(sum(getattr(one, what) for one in found)) for what in ("cpus", "gpus"))
-        each = counted(self.cpus, "CPU") + (" and a GPU" if self.gpus else "")
         has = f"{counted(cpus, 'CPU')}, {counted(gpus, 'GPU')}" if gpus else counted(cpus, "CPU")
+        each = replace(self.need, memory=self.need.memory if self.needs else 0)
         return f"{counted(len(found), 'machine')} with {has}, {counted(self.places, 'fold')} at a time, {each} each"
 
     @property
@@ -103,18 +108,43 @@ class Cluster:
     @property
     def places(self) -> int:
         """Folds that are trained at a time, one at least: a machine may come back."""
-        return max(1, places(self.machines, self.cpus, self.gpus))
+        return max(1, places(self.machines, self.need))
+
+    @property
+    def need(self) -> Need:
+        """Of a fold that wasn't measured: what is enough for all that were."""
+        return largest(self.needs.values()) if self.needs else self.first
 
     def _name_of(self, node: str) -> str:
         self.machines  # noqa: B018 their names are looked up
         return self.seen.get(node, node[:6])
 
-    def _tell_of_want(self) -> bool:
+    def _tell_of_want(self, need: Need) -> bool:
         """Say that no machine has room for a fold, if that is so."""
-        if places(self.machines, self.cpus, self.gpus):
+        if places(self.machines, need):
             return False
-        self.progress.warn("no machine of the cluster has room for a fold: waiting for one")
+        self.progress.warn(f"no machine of the cluster has room for a fold, which takes {need}: waiting for one")
         return True
+
+    def measure(self, job: FoldJob) -> None:
+        """What such a fold takes, by a few steps of it, where that isn't known."""
+        if _kind(job) not in self.needs:
+            self.run(worker.some_steps, job, lambda *news: None)
+
+    def _learn(self, job: FoldJob, hand: Hand, used: Used) -> None:
+        """What is asked for such folds from now on; less than before only where that was a guess."""
+        with self.lock:
+            before, kind = self.places, _kind(job)
+            seen = hand.need.after(used)
+            known = self.needs.get(kind)
+            self._keep(kind, seen if known is None else largest([known, seen]))
+            if self.places != before or (known is None and len(self.needs) == 1):
+                self.progress.say(f"cluster: {self}")
+
+    def _keep(self, kind: str, need: Need) -> None:
+        """No more memory than the largest machine has, so that it is tried there at least."""
+        most = max((one.memory for one in self.machines if places([one], replace(need, memory=0))), default=0.0)
+        self.needs[kind] = replace(need, memory=int(min(need.memory, most)) if most else need.memory)
 
     def lines(self) -> list[str]:
         """What runs where, a line a worker; what was given on."""
@@ -166,6 +196,8 @@ class Cluster:
                 with lock:
                     finished(job, answer)
 
+        if len(jobs) > 1:
+            self.measure(jobs[0])
         self.side_by_side([one] * min(len(jobs), self.places))
         if jobs:
             self.progress.say(self.summary())
@@ -204,14 +236,16 @@ class Cluster:
         tell: Tell = unheard,
         stop: Stop | None = None,
         ended: threading.Event | None = None,
+        learns: bool = True,
     ) -> Any:
         """`work(job, watch, tell, stop)` on a machine; what it leaves in the fold's folder lies in the same here.
 
-        Raises what the work raises; UserError where its process died twice, KeyboardInterrupt where `ended` is set.
+        learns: what such folds need is what it takes. Raises what the work raises; UserError where its process died
+        twice, KeyboardInterrupt where `ended` is set.
         """
         ended, lost, killed = ended or threading.Event(), 0, 0
         while True:
-            hand = self.crew.take(ended, self.ended)
+            hand = self.crew.take(self.needs.get(_kind(job), self.need), ended, self.ended)
             self.busy[hand] = ""
             try:
                 answer = self._told(hand, work, job, watch, tell, stop, ended)
@@ -222,6 +256,8 @@ class Cluster:
                     continue
                 gone = _is_gone(hand)
                 lost, killed = lost + gone, killed + (not gone)
+                if not gone:
+                    self._keep(_kind(job), replace(hand.need, memory=2 * hand.need.memory))
                 if lost > LOST or killed > KILLED:
                     raise UserError(self._too_often(job, hand, killed > KILLED)) from None
                 self._tell_of_loss(job, hand, gone)
@@ -233,13 +269,13 @@ class Cluster:
                 with self.lock:
                     self.busy.pop(hand, None)
             self.crew.give_back(hand)
-            return self._answer(hand, job, *answer)
+            return self._answer(hand, job, *answer, learns=learns)
 
     def _too_often(self, job: FoldJob, hand: Hand, killed: bool) -> str:
         what = f"{job.folder.parent.name} fold {job.fold}"
         if not killed:
             return f"{what} was on {LOST} machines that were lost; the same command goes on from the last saved epoch"
-        took = f" ({self.peak / 1e9:.1f} GB were taken by others so far)" if self.peak else ""
+        took = f" ({hand.need.memory / 1e9:.1f} GB were kept for it)" if hand.need.memory else ""
         return (
             f"{what} ended the process that trained it twice, the last on {hand.machine}, maybe for lack of "
             f"memory{took}; lower batch_size, images.size or model.input_scale, or take larger machines"
@@ -260,7 +296,7 @@ class Cluster:
         key = hash_json([to_dict(job.recipe), steps, str(job.competition)])
         if key not in self._settings:
             work = partial(worker.measured_settings, steps=steps)
-            self._settings[key] = self.run(work, job, lambda *news: None)
+            self._settings[key] = self.run(work, job, lambda *news: None, learns=False)
         return self._settings[key]
 
     # what goes there and comes back
@@ -284,7 +320,7 @@ class Cluster:
         except RayError as error:
             raise _Lost from error
 
-    def _answer(self, hand: Hand, job: FoldJob, kind: int, content: Any) -> Any:
+    def _answer(self, hand: Hand, job: FoldJob, kind: int, content: Any, learns: bool) -> Any:
         if kind == REFUSED:
             raise UserError(content)
         if kind == STOPPED:
@@ -292,9 +328,10 @@ class Cluster:
         if kind == FAILED:
             raise RuntimeError(f"on {hand.machine}:\n{content}")
         assert kind == DONE
-        found, peak = content
+        found, used = content
+        if learns:
+            self._learn(job, hand, used)
         with self.lock:
-            self.peak = max(self.peak, peak)
             self.trained[hand.machine] += job.place.finished
         forget(of_no_use_to(job.folder))
         return f"{found}, on {hand.machine}" if isinstance(found, str) else found  # what is said of a fold
@@ -342,7 +379,8 @@ class Cluster:
         files = {role: (one.key, self._blocks(one) if one.key in lacking else []) for role, one in needed.items()}
         until = None if job.deadline is None else job.deadline - time.monotonic()
         there = replace(job, device=self.device, deadline=None)
-        return Order(work, there, files, state_of(job), until, self.cpus, STATES / self.places, asks, list(sys.argv))
+        pace = STATES / self.places
+        return Order(work, there, files, state_of(job), until, self.threads, pace, asks, list(sys.argv))
 
     def _parcels(self, work: Work, job: FoldJob) -> dict[str, Parcel]:
         made = {"code": parcels.code_of(job), "data": parcels.data_of(job), "teacher": parcels.teacher_of(job, work)}
@@ -372,6 +410,13 @@ class Cluster:
         self.ended.set()
         self._left.close()
         disconnect()
+
+
+def _kind(job: FoldJob) -> str:
+    """What folds have in common that take the same."""
+    of = job.recipe
+    parts = [asdict(part) for part in (of.model, of.images, of.sets)]
+    return hash_json([str(job.data), *parts, of.batch_size, of.precision, of.schedule.freeze, job.teacher is None])
 
 
 def _is_gone(hand: Hand) -> bool:

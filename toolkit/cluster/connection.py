@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from toolkit.cluster.need import Need
 from toolkit.errors import UserError
 
 REACHED, ANSWERED = 5.0, 8.0  # seconds in which an address answers, and as Ray
@@ -24,12 +25,15 @@ TOOLKIT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Machine:
-    """What Ray knows of one. name: as it calls itself, with a piece of its ID where several do."""
+    """What Ray knows of one. name: as it calls itself, with a piece of its ID where several do; memory: bytes that it
+    gives away.
+    """
 
     node: str
     name: str
     cpus: float
     gpus: float
+    memory: float
 
 
 def connect(address: str) -> None:
@@ -105,7 +109,7 @@ def machines() -> list[Machine]:
         return f"{name}-{node[:6]}" if names.count(name) > 1 else name
 
     return [
-        Machine(node["NodeID"], named(name, node["NodeID"]), _has(node, "CPU"), _has(node, "GPU"))
+        Machine(node["NodeID"], named(name, node["NodeID"]), *(_has(node, what) for what in ("CPU", "GPU", "memory")))
         for name, node in zip(names, alive, strict=True)
     ]
 
@@ -114,6 +118,13 @@ def _has(node: dict[str, Any], what: str) -> float:
     return float(node["Resources"].get(what, 0))
 
 
-def places(found: Sequence[Machine], cpus: int, gpus: int) -> int:
+def places(found: Sequence[Machine], need: Need) -> int:
     """How many folds that take so much are trained at a time."""
-    return sum(int(min(one.cpus // cpus, one.gpus // gpus if gpus else one.cpus)) for one in found)
+
+    def of(machine: Machine) -> int:
+        most = machine.cpus // need.cpus
+        if need.gpus:
+            most = min(most, machine.gpus // 1 * round(1 / need.gpus))
+        return int(min(most, machine.memory // need.memory) if need.memory else most)
+
+    return sum(map(of, found))

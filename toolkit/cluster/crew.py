@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from toolkit.cluster import worker
+from toolkit.cluster.need import Need
 from toolkit.cluster.worker import Hello, Worker
 from toolkit.errors import UserError
 
@@ -20,58 +22,72 @@ SCARCE = 10.0  # seconds of waiting for a machine of which nothing is said
 
 @dataclass(eq=False)
 class Hand:
-    """A worker as the driver has it. told: who it is, once it has started."""
+    """A worker as the driver has it. need: what it was given; told: who it is, once it has started."""
 
     actor: Any
     hello: Any
+    need: Need
     told: Hello | None = None
     machine: str = ""
 
 
 class Crew:
-    """cpus, gpus: what each takes; name_of: a machine's, by its ID; tell_of_want: say that there is no room, if so."""
+    """name_of: a machine's, by its ID; tell_of_want: say that there is no room for so much, if so."""
 
-    def __init__(self, cpus: int, gpus: int, name_of: Callable[[str], str], tell_of_want: Callable[[], bool]) -> None:
-        self.cpus, self.gpus, self.name_of, self.tell_of_want = cpus, gpus, name_of, tell_of_want
+    def __init__(self, name_of: Callable[[str], str], tell_of_want: Callable[[Need], bool]) -> None:
+        self.name_of, self.tell_of_want = name_of, tell_of_want
         self.idle: list[Hand] = []
         self.starting: list[Hand] = []
-        self.waiting, self.lock = 0, threading.RLock()
+        self.waiting, self.lock = Counter[Need](), threading.RLock()
 
-    def take(self, *ended: threading.Event) -> Hand:
-        """One that is free, or a new one once a machine has room; KeyboardInterrupt as soon as one of these is set."""
+    def take(self, need: Need, *ended: threading.Event) -> Hand:
+        """One that is free and has so much, or a new one once a machine has room; KeyboardInterrupt as soon as one of
+        these is set.
+        """
         begun, told = time.monotonic(), False
         with self.lock:
-            self.waiting += 1
+            self.waiting[need] += 1
         try:
             while True:
                 if any(one.is_set() for one in ended):
                     raise KeyboardInterrupt
                 with self.lock:
                     self._welcome()
-                    if self.idle:
-                        return self.idle.pop()
-                    if len(self.starting) < self.waiting:
-                        self.starting.append(self._start())
+                    if fit := [hand for hand in self.idle if hand.need.holds(need)]:
+                        self.idle.remove(fit[-1])
+                        return fit[-1]
+                    if sum(hand.need.holds(need) for hand in self.starting) < self.waiting[need]:
+                        self._make_room()
+                        self.starting.append(self._start(need))
                 if not told and time.monotonic() - begun > SCARCE:
-                    told = self.tell_of_want()
+                    told = self.tell_of_want(need)
                 if hellos := [hand.hello for hand in self.starting]:
                     ray.wait(hellos, timeout=POLL)
                 else:
                     time.sleep(POLL)
         finally:
             with self.lock:
-                self.waiting -= 1
+                self.waiting[need] -= 1
 
-    def _start(self) -> Hand:
+    def _make_room(self) -> None:
+        """End those that are free, or to come, and have what nobody waits for."""
+        wanted = [need for need, number in self.waiting.items() if number]
+        for hand in [*self.idle, *self.starting]:
+            if not any(hand.need.holds(need) for need in wanted):
+                self.starting = [one for one in self.starting if one is not hand]
+                self.drop(hand)
+
+    def _start(self, need: Need) -> Hand:
         remote: Any = ray.remote
         made = remote(concurrency_groups={"control": 1})(Worker).options(
-            num_cpus=self.cpus,
-            num_gpus=self.gpus,
+            num_cpus=need.cpus,
+            num_gpus=need.gpus,
+            memory=need.memory or None,
             max_restarts=0,
             scheduling_strategy="SPREAD",
         )
         actor: Any = made.remote()
-        return Hand(actor, actor.hello.remote())
+        return Hand(actor, actor.hello.remote(), need)
 
     def _welcome(self) -> None:
         """Those that have started become idle; UserError where one has other versions, or can't import its code."""

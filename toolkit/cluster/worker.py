@@ -25,6 +25,7 @@ import numpy as np
 import ray
 import torch
 
+from toolkit.cluster.need import Meter
 from toolkit.cluster.parcels import teacher_in, unpack
 from toolkit.competition import load_competition
 from toolkit.errors import UserError
@@ -33,6 +34,7 @@ from toolkit.networks.devices import resolve_device
 from toolkit.networks.speed import Settings, fastest
 from toolkit.progress import Watch
 from toolkit.store import MANIFEST, hash_json, sha256
+from toolkit.training.budget import measure_speed
 from toolkit.training.fold import StoppedError
 from toolkit.training.jobs import FoldJob
 
@@ -182,20 +184,15 @@ def _train(work: Callable[..., Any], job: FoldJob, order: Order, told: "SimpleQu
 
     more = {"stop": stop} if order.asks else {}
     try:
-        told.put((DONE, (work(job, watch, tell, **more), peak())))
+        with Meter(job.device) as meter:
+            answer = work(job, watch, tell, **more)
+        told.put((DONE, (answer, meter.used)))
     except StoppedError:
         told.put((STOPPED, None))
     except UserError as error:
         told.put((REFUSED, str(error)))
     except BaseException:
         told.put((FAILED, traceback.format_exc()))
-
-
-def peak() -> int:
-    """Bytes of memory that this process took at most; 0 where the system doesn't say."""
-    status = Path("/proc/self/status")  # getrusage would count what started it
-    lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
 class _Sent:
@@ -253,3 +250,8 @@ def measured_settings(job: FoldJob, watch: Watch, tell: Tell, steps: int) -> Set
     """How the recipe is trained fastest on the machine that is asked."""
     competition, device = load_competition(job.competition), resolve_device(job.device)
     return fastest(competition, job.recipe, device, cache_folder() / "speed.json", steps)
+
+
+def some_steps(job: FoldJob, watch: Watch, tell: Tell) -> None:
+    """Of a training, and some predictions, by which it is known what the fold takes."""
+    measure_speed(job)

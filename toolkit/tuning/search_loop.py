@@ -20,6 +20,7 @@ from toolkit.recipe import to_dict
 from toolkit.search_space import OutsideError, drawn, parameters
 from toolkit.store import hash_json
 from toolkit.training.budget import trial_epochs
+from toolkit.training.cross_validation import prepare
 from toolkit.tuning.board import Board
 from toolkit.tuning.clock import RESERVE, Clock, passed, start
 from toolkit.tuning.finals import finals, merge_all, missing_seconds
@@ -95,6 +96,9 @@ def at_once(context: TrialContext, ended: Told) -> None:
         study = optuna.load_study(study_name=context.study.study_name, storage=context.study._storage, sampler=own)
         _work(replace(context, study=study, stopped=stopped), told)
 
+    example = context.settings.example(context.labelled.competition)
+    _, jobs = prepare(context.labelled, example, context.settings.device)
+    machines.measure(jobs[0])  # after which it is known how many there is room for
     most = min(machines.places, context.settings.most_trials or machines.places)
     context.board.more = machines.lines
     machines.side_by_side([worked] * most)
