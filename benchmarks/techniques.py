@@ -1,11 +1,12 @@
 """What each technique alone is worth: one recipe with it and without, in the same minutes, on the same images.
 
-    python -m benchmarks.techniques blood_cells --data FOLDER [--minutes 6] [--only NAME …] [--json]
+    python -m benchmarks.techniques blood_cells --data FOLDER [--minutes 6] [--only NAME …] [--distil] [--json]
 
 FOLDER holds `mars/` and `blood_cells/`, each as its organisers hand it out. A quarter of the groups is held out; half
 of these images are corrupted by `benchmarks.hidden`, of whose effects none is in the stress score. Each training has
 as many epochs as its speed allows in the minutes; but for these the technique alone differs. Gains are those on the
-same images, with intervals over groups. What is trained is kept in the workspace and not trained again.
+same images, with intervals over groups. What is trained is kept in the workspace and not trained again. With --distil
+all that was trained so is blended, without views, and one more network of the recipe learns from the blend.
 """
 
 import argparse
@@ -19,7 +20,10 @@ import torch
 
 import toolkit
 from benchmarks.hidden import hide
+from toolkit.blending.blend_folder import Blend
+from toolkit.blending.stored_views import NONE
 from toolkit.data.labelled import Labelled
+from toolkit.decisions.decide import Decisions
 from toolkit.decisions.fit import fit_stored
 from toolkit.metrics.tally import Tally
 from toolkit.networks.predict import predict
@@ -74,25 +78,44 @@ class Hidden:
 
     def tally(self, run: Run) -> Tally:
         """What the metric counts of the mean of all folds' networks."""
-        of, device = self.labelled.competition, torch.device("cpu")
-        inside = np.flatnonzero(self.labelled.inside)
+        of, inside = self.labelled.competition, np.flatnonzero(self.labelled.inside)
         decisions = fit_stored(of.task, of.metric, self.labelled.truth, run.oof, inside, of.scored)
+        return self._of(self._mean(run), decisions)
+
+    def tally_of(self, blend: Blend) -> Tally:
+        """Of the runs' means in the shares that they have in the blend."""
+        shares = {run: blend.shares.get(run.name, 0.0) for run in blend.runs}
+        values = [share * self._mean(run) for run, share in shares.items() if share]
+        return self._of(np.sum(values, axis=0) / sum(shares.values()), blend.decisions)
+
+    def _mean(self, run: Run) -> np.ndarray:
+        of, device = self.labelled.competition, torch.device("cpu")
         networks = run.networks(device)
         values = [predict(each, self.images, of.scored, device, run.recipe.precision) for each in networks]
-        return tally_by_fold(of, self.truth, np.mean(values, axis=0), np.zeros(len(self.truth), np.int64), [decisions])
+        return np.mean(values, axis=0)
+
+    def _of(self, values: np.ndarray, decisions: Decisions) -> Tally:
+        where = np.zeros(len(self.truth), np.int64)
+        return tally_by_fold(self.labelled.competition, self.truth, values, where, [decisions])
 
 
-def trained(project: Project, recipe: Recipe, seconds: float) -> Run:
-    """For as many epochs as fit into the seconds, as fast as it is on this machine now; or as it was before."""
+def trained(project: Project, recipe: Recipe, seconds: float, plain: Recipe | None = None) -> Run:
+    """For as many epochs as fit into the seconds, as fast as it is on this machine now; or as it was before.
+
+    plain: the recipe without the teacher that it has, for the speed; each epoch is longer by what is learnt from it.
+    """
     for run in project.runs():
         if with_epochs(run.recipe, recipe.schedule.epochs) == recipe:
             return run
-    cost = run_cost(project.labelled(), recipe, "auto", project.device)
-    return project.train(with_epochs(recipe, max(1, cost.epochs_within(seconds))))
+    cost = run_cost(project.labelled(), plain or recipe, "auto", project.device)
+    share = recipe.distil.share if plain else 0.0
+    return project.train(with_epochs(recipe, max(1, cost.epochs_within((1 - share) * seconds))))
 
 
-def measure(project: Project, recipe: Recipe, techniques: Mapping[str, str], seconds: float) -> dict[str, Any]:
-    """Figures of the recipe itself, by "", and with each technique."""
+def measure(
+    project: Project, recipe: Recipe, techniques: Mapping[str, str], seconds: float, distil: bool = False
+) -> dict[str, Any]:
+    """Figures of the recipe itself, by "", and with each technique; of a blend of all, and of what learns from it."""
     if not project.workspace.folds.exists():
         project.audit()
         project.folds(FOLDS, holdout=HELD_OUT)
@@ -101,14 +124,28 @@ def measure(project: Project, recipe: Recipe, techniques: Mapping[str, str], sec
     plain = trained(project, recipe, seconds)
     without = labelled.tally(plain.oof), hidden.tally(plain)
     figures = {"": scores(plain, without[1])}
-    for technique, words in techniques.items():
-        run = trained(project, override(recipe, words.split()), seconds)
+
+    def beside(run: Run) -> dict[str, Any]:
         tally = hidden.tally(run)
         (of_folds,) = compare([labelled.tally(run.oof)], without[0], inside)
         (of_hidden,) = compare([tally], without[1], labelled.group[hidden.rows])
         gains = {"cv_gain": [of_folds.difference, of_folds.low, of_folds.high]}
         gains["hidden_gain"] = [of_hidden.difference, of_hidden.low, of_hidden.high]
-        figures[technique] = scores(run, tally) | gains
+        return scores(run, tally) | gains
+
+    for technique, words in techniques.items():
+        figures[technique] = beside(trained(project, override(recipe, words.split()), seconds))
+    if distil:
+        runs = [run for run in project.runs() if not run.recipe.distil.blend]
+        blend = project.ensemble(runs, views=NONE, adapt="none")
+        figures["the blend of these"] = {
+            "clean": blend.metrics["clean"]["score"],
+            "stress": (blend.metrics.get("stress") or {}).get("score"),
+            "hidden": hidden.tally_of(blend).score(),
+            "seconds": sum(run.seconds for run in runs if blend.shares.get(run.name)),
+        }
+        learns = override(recipe, ["distil.blend=chosen"])
+        figures["a network that learns from it"] = beside(trained(project, learns, seconds, recipe))
     return figures
 
 
@@ -124,6 +161,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=6.0, help="of each training, with its scores")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--distil", action="store_true", help="also what one network keeps of the blend of all these")
     parser.add_argument("--workspace", type=Path, default=Path("workspace/techniques"))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -133,7 +171,8 @@ def main() -> None:
     where: Any = {"data": options.data.resolve() / name, "workspace": options.workspace.resolve()}
     project = toolkit.open(ROOT / "competitions" / name, **where, progress=Screen(stderr=True))
     recipe = override(project.recipe(), options.fields)
-    figures = measure(project, recipe, {one: known[one] for one in options.only or known}, 60 * options.minutes)
+    techniques = {one: known[one] for one in options.only or known}
+    figures = measure(project, recipe, techniques, 60 * options.minutes, options.distil)
     if options.json:
         print(json.dumps(figures))
         return
@@ -141,8 +180,9 @@ def main() -> None:
     for technique, found in figures.items():
         gains = [found.get(f"{kind}_gain") for kind in ("cv", "hidden")]
         shown = ["" if gain is None else "{:+.3f} ({:+.3f} to {:+.3f})".format(*gain) for gain in gains]
-        numbers = [f"{found[kind]:.3f}" if kind in found else "" for kind in ("clean", "stress", "hidden")]
-        rows.append([technique or "the recipe itself", str(found["epochs"]), *numbers, *shown])
+        known_scores = [found.get(kind) for kind in ("clean", "stress", "hidden")]
+        numbers = ["" if score is None else f"{score:.3f}" for score in known_scores]
+        rows.append([technique or "the recipe itself", str(found.get("epochs", "")), *numbers, *shown])
     columns = ["", "epochs", "CV", "stress", "hidden", "CV gained", "hidden gained"]
     Screen().table(Table(f"{options.competition}: {options.minutes:g} minutes each", columns, rows))
 
