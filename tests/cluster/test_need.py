@@ -71,4 +71,5 @@ def test_what_holds_what() -> None:
     large = largest([Need(2, 1 / 2, GB), Need(1, 1, 2 * GB)])
     assert large == Need(2, 1, 2 * GB)
     assert large.holds(Need(1, 1, GB)) and not large.holds(Need(1, 1 / 2, GB)) and not Need(1, 1, GB).holds(large)
+    assert Need(1, 0, GB).holds(Need(1, 0, int(1.2 * GB))) and not Need(1, 0, GB).holds(Need(1, 0, int(1.3 * GB)))
     assert str(Need(2, 1 / 3, 3 * GB)) == "2 CPUs, 1/3 of a GPU and 3.0 GB of memory" and str(Need(1)) == "1 CPU"

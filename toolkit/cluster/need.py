@@ -49,8 +49,8 @@ class Need:
         return f"{', '.join(words)} and {last}" if words else last
 
     def holds(self, other: "Need") -> bool:
-        """Is it enough for the other, and no larger piece of a GPU than that takes?"""
-        return self.gpus == other.gpus and self.cpus >= other.cpus and self.memory >= other.memory
+        """Is it enough for the other, if need be without its margin, and no larger piece of a GPU than that takes?"""
+        return self.gpus == other.gpus and self.cpus >= other.cpus and MARGIN * self.memory >= other.memory
 
     def after(self, used: Used) -> Self:
         """What is asked for such a fold now that this was seen of one that had so much.
