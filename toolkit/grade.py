@@ -1,9 +1,11 @@
 """command: score a submission against truth that is at hand.
 
     compete grade mars --practice
-    compete grade mars --submission file.csv --truth truth.npz
+    compete grade mars --submission file.csv --truth answers.csv
+    compete grade blood_cells --submission file.zip --truth truth.npz
 
-The truth is an .npz with `targets` and, where the submission is code, the test `images`.
+The truth is a file in the form of a submission, or an .npz with `targets` and, where the submission is code, the test
+`images`.
 """
 
 import argparse
@@ -29,8 +31,8 @@ def add_options(made: argparse.ArgumentParser) -> None:
         "--truth",
         type=Path,
         metavar="FILE",
-        help="an .npz with `targets`, a row a test image, in the form and order of the competition's `load`, and for "
-        "code the test `images` (default: the practice data's truth)",
+        help="what is right, in the form of a submission; or an .npz with `targets`, a row a test image, in the form "
+        "and order of the competition's `load`, and for code the test `images` (default: the practice data's truth)",
     )
 
 

@@ -13,6 +13,7 @@ from toolkit.competition import Competition
 from toolkit.data.masks import Masks
 from toolkit.errors import UserError
 from toolkit.formats.writers import write_pixels
+from toolkit.metrics.probabilistic import LogLoss
 from toolkit.rules import Rules
 from toolkit.store import Workspace
 from toolkit.submission.grading import Grade, grade, practice_truth
@@ -59,6 +60,52 @@ def test_samples_of_one_origin_make_the_interval_wider(folder: Path) -> None:
     complaint(folder, "groups have shape (3,), expected (200,)")
 
 
+def test_a_truth_may_have_the_form_of_a_submission(folder: Path) -> None:
+    (folder / "answers.txt").write_text("0 1 2 2")
+    ids = np.arange(4)
+    found = grade(competition, folder / "sub.txt", folder / "answers.txt", ids)
+    assert found.score == graded(folder).score == 0.75
+    with pytest.raises(UserError, match=r"answers.txt: which test images it is about is known after `compete audit`"):
+        grade(competition, folder / "sub.txt", folder / "answers.txt")
+    (folder / "answers.txt").write_text("0 1 3 2")
+    with pytest.raises(UserError, match=r"answers.txt: label in row 2 has 3, expected values from 0 to 2"):
+        grade(competition, folder / "sub.txt", folder / "answers.txt", ids)
+    code = replace(competition, rules=Rules(submission_packages=("numpy",)))
+    with pytest.raises(UserError, match=r"the truth is an \.npz with `targets`"):
+        grade(code, folder / "sub.txt", folder / "answers.txt", ids)
+
+
+def test_a_truth_of_probabilities_has_no_guesses(tmp_path: Path) -> None:
+    files = {
+        "sub": [[0.7, 0.2, 0.1], [0.2, 0.6, 0.2]],
+        "answers": [[1, 0, 0], [0, 0, 1]],
+        "guesses": [[1, 0, 0], [0, 0.5, 0.5]],
+    }
+    for name, values in files.items():
+        np.savetxt(tmp_path / name, values)
+    of = replace(competition, metric=LogLoss(), read_submission=lambda path, images, ids: np.loadtxt(path))
+    found = grade(of, tmp_path / "sub", tmp_path / "answers", np.arange(2))
+    assert found.score == pytest.approx(-np.log([0.7, 0.2]).mean())
+    with pytest.raises(UserError, match="guesses: what is right has probabilities 0 and 1 alone"):
+        grade(of, tmp_path / "sub", tmp_path / "guesses", np.arange(2))
+
+
+def test_masks_of_several_sizes_may_be_told_as_a_submission_tells_them(tmp_path: Path) -> None:
+    sizes, ids = np.array([[4, 3], [2, 5]]), np.array(["b", "c"])
+    draws = np.random.default_rng(0)
+    right = [draws.integers(0, 5, size).astype(np.uint8) for size in sizes.tolist()]
+    wrong = [right[0], np.where(right[1] == 1, 2, 1).astype(np.uint8)]
+    for name in ("right", "wrong"):
+        (tmp_path / f"{name}.csv").touch()
+    told: Any = {"right": Masks(2, right.__getitem__, sizes), "wrong": Masks(2, wrong.__getitem__, sizes)}
+    of = replace(mars, read_submission=lambda path, images, ids: told[path.stem])
+    np.savez(tmp_path / "t.npz", targets=np.concatenate([mask.ravel() for mask in right]))
+    for name in told:
+        by_file = grade(of, tmp_path / f"{name}.csv", tmp_path / "right.csv", ids, sizes)
+        assert by_file.score == grade(of, tmp_path / f"{name}.csv", tmp_path / "t.npz", ids, sizes).score
+    assert grade(of, tmp_path / "right.csv", tmp_path / "right.csv", ids, sizes).score == 1
+
+
 def test_masks_are_scored_in_every_reading(tmp_path: Path) -> None:
     truth = np.random.default_rng(0).integers(5, size=(2, 64, 128))
     np.savez(tmp_path / "t.npz", targets=truth.astype(float))
@@ -78,9 +125,6 @@ def test_another_number_of_predictions_is_refused(text: str, folder: Path) -> No
 def test_a_missing_truth_is_named(folder: Path) -> None:
     (folder / "t.npz").unlink()
     complaint(folder, f"{folder}/t.npz does not exist; check where the truth lies")
-    (folder / "t.csv").write_text("0,1")
-    with pytest.raises(UserError, match=r"t\.csv: the truth is an \.npz with `targets`"):
-        grade(competition, folder / "sub.txt", folder / "t.csv")
     with pytest.raises(UserError, match=r"truth\.npz does not exist; run `compete audit` with --practice"):
         practice_truth(Workspace(folder, "tiny-practice"))
 

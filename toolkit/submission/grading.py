@@ -66,38 +66,66 @@ def grade(
     sizes: np.ndarray | None = None,
 ) -> Grade:
     """truth: an .npz with `targets`, in the form of the training targets, and, where the submission is code, the test
-    `images`; `groups` (M,), where several are of one origin. ids: of the test images, in the order of the truth; None:
-    their rows. sizes: int64 (M, 2), where masks are handed in at the size of each picture: then `targets` are these
-    masks' pixels, uint8, one mask after the other.
+    `images`; `groups` (M,), where several are of one origin; or, of a submission that isn't code, a file in its form
+    that says what is right. ids: of the test images, in the order of the truth; None: their rows. sizes: int64 (M, 2),
+    where masks are handed in at the size of each picture: then `targets` are these masks' pixels, uint8, one after the
+    other.
 
     Raises UserError where the file isn't there, doesn't fit the task, or has another number of samples.
     """
     if not truth.exists():
         raise UserError(f"{truth} does not exist; check where the truth lies")
-    if truth.suffix != ".npz":
+    if truth.suffix != ".npz" and competition.rules.submission_packages:
         raise UserError(f"{truth}: the truth is an .npz with `targets`, in the form that `load` returns (--help)")
     if sizes is not None:
         rows = np.arange(len(sizes))
         return _grade_at_own_sizes(competition, submission, truth, rows if ids is None else ids, sizes)
-    task, metric, known = competition.task, competition.metric, Npz(truth)
-    targets = truth_array(task, known["targets"], f"{truth}: targets")
-    images = np.empty((len(targets), *task.image_shape), np.uint8)
-    if "images" in known.keys or competition.rules.submission_packages:  # code can't be scored without
-        images = image_array(known["images"], task.image_shape, f"{truth}: images")
+    task, metric = competition.task, competition.metric
+    if truth.suffix == ".npz":
+        known = Npz(truth)
+        targets = truth_array(task, known["targets"], f"{truth}: targets")
+        images = np.empty((len(targets), *task.image_shape), np.uint8)
+        if "images" in known.keys or competition.rules.submission_packages:  # code can't be scored without
+            images = image_array(known["images"], task.image_shape, f"{truth}: images")
+    elif ids is None:
+        raise UserError(f"{truth}: which test images it is about is known after `compete audit`")
+    else:
+        images = np.empty((len(ids), *task.image_shape), np.uint8)
+        targets = _targets_said(competition, truth, images, ids)
     if ids is None:
         ids = np.arange(len(targets))
     elif len(ids) != len(targets):
         raise UserError(f"{truth} has {len(targets)} targets, there are {len(ids)} test images")
-    with others_code(f"{competition.name}'s read_submission fails on {submission}", competition.folder):
-        said = competition.read_submission(submission, images, ids)
+    said = _said(competition, submission, images, ids)
     if len(said) != len(targets) or (metric.needs == "labels" and said.shape != targets.shape):
         raise UserError(f"{submission} holds {len(said)} predictions, {truth} has {len(targets)}")
     return _graded(competition, submission, truth, answers_tally(competition, targets, said))
 
 
+def _said(competition: Competition, path: Path, images: np.ndarray, ids: np.ndarray) -> Any:
+    with others_code(f"{competition.name}'s read_submission fails on {path}", competition.folder):
+        return competition.read_submission(path, images, ids)
+
+
+def _targets_said(competition: Competition, truth: Path, images: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """What a file in the form of a submission says, as targets; UserError where it guesses."""
+    task, said = competition.task, np.asarray(_said(competition, truth, images, ids))
+    if competition.metric.needs == "lists":
+        said = said[:, 0]
+    elif competition.metric.needs == "values" and not isinstance(task, Numbers):
+        if not np.isin(said, (0, 1)).all() or (task.exclusive and not (said.sum(1) == 1).all()):
+            raise UserError(
+                f"{truth}: what is right has probabilities 0 and 1 alone, and this file has others; give the "
+                "organisers' answers in the form of a submission, or an .npz with `targets` (--help)"
+            )
+        said = said.argmax(1) if task.exclusive else said
+    return truth_array(task, said, str(truth))
+
+
 def _graded(competition: Competition, submission: Path, truth: Path, tally: Tally) -> Grade:
-    metric, known, readings = competition.metric, Npz(truth), {}
-    groups = known["groups"] if "groups" in known.keys else np.arange(len(tally))
+    metric, readings = competition.metric, {}
+    known = Npz(truth) if truth.suffix == ".npz" else None
+    groups = np.arange(len(tally)) if known is None or "groups" not in known.keys else known["groups"]
     if groups.shape != (len(tally),):
         raise UserError(f"{truth}: groups have shape {groups.shape}, expected ({len(tally)},)")
     if isinstance(metric, MeanIoU) and isinstance(tally, Counts):
@@ -109,7 +137,12 @@ def _graded(competition: Competition, submission: Path, truth: Path, tally: Tall
 def _grade_at_own_sizes(
     competition: Competition, submission: Path, truth: Path, ids: np.ndarray, sizes: np.ndarray
 ) -> Grade:
-    targets, starts = Npz(truth)["targets"], starts_of(sizes)
+    starts = starts_of(sizes)
+    if truth.suffix == ".npz":
+        targets = Npz(truth)["targets"]
+    else:
+        masks = _said(competition, truth, sizes, ids)
+        targets = np.concatenate([np.asarray(masks[at]).ravel() for at in range(len(masks))])
     if targets.dtype != np.uint8 or targets.shape != (starts[-1],):
         raise UserError(
             f"{truth}: targets are {targets.dtype} {targets.shape}, expected uint8 ({starts[-1]},): the pixels of all "
@@ -120,8 +153,7 @@ def _grade_at_own_sizes(
         raise UserError(
             f"{truth}: targets have values above {most} that aren't {IGNORED}, which the task doesn't know"
         )
-    with others_code(f"{competition.name}'s read_submission fails on {submission}", competition.folder):
-        said = competition.read_submission(submission, sizes, ids)
+    said = _said(competition, submission, sizes, ids)
     if len(said) != len(sizes):
         raise UserError(f"{submission} holds {len(said)} predictions, {truth} has {len(sizes)}")
     native = Native(Places.whole(sizes), targets)
