@@ -276,7 +276,11 @@ def side_by_side(competition: Path, recipe: str, device: torch.device, sizes: Si
     if device.type == "cuda" and torch.cuda.device_count() > 1:
         ways |= {"on_two": "cuda:0,cuda:1", "over_two": "cuda:0+cuda:1"}
     fields: dict[str, Any] = {"schedule__epochs": 2 * sizes.epochs, "batch_size": sizes.batch, "precision": "float32"}
-    first = None
+    first, warm = None, project(competition, name, sizes, folder)
+    warm.folds(2)
+    warm.train(
+        recipe, stress="none", **fields | {"schedule__epochs": 1}
+    )  # what PyTorch does once isn't the first way's
     for way, devices in ways.items():
         made = project(competition, devices, sizes, folder)
         made.folds(2)

@@ -6,7 +6,7 @@ FOLDER holds `mars/` and `blood_cells/`, each as its organisers hand it out. A q
 of these images are corrupted by `benchmarks.hidden`, of whose effects none is in the stress score. Each training has
 as many epochs as its speed allows in the minutes; but for these the technique alone differs. Gains are those on the
 same images, with intervals over groups. What is trained is kept in the workspace and not trained again. With --distil
-all that was trained so is blended, without views, and one more network of the recipe learns from the blend.
+the mean of all that was trained is a blend, without views, from which one more network of the recipe learns.
 """
 
 import argparse
@@ -83,10 +83,8 @@ class Hidden:
         return self._of(self._mean(run), decisions)
 
     def tally_of(self, blend: Blend) -> Tally:
-        """Of the runs' means in the shares that they have in the blend."""
-        shares = {run: blend.shares.get(run.name, 0.0) for run in blend.runs}
-        values = [share * self._mean(run) for run, share in shares.items() if share]
-        return self._of(np.sum(values, axis=0) / sum(shares.values()), blend.decisions)
+        """Of a blend that is the mean of its runs."""
+        return self._of(np.mean([self._mean(run) for run in blend.runs], axis=0), blend.decisions)
 
     def _mean(self, run: Run) -> np.ndarray:
         of, device = self.labelled.competition, torch.device("cpu")
@@ -137,14 +135,14 @@ def measure(
         figures[technique] = beside(trained(project, override(recipe, words.split()), seconds))
     if distil:
         runs = [run for run in project.runs() if not run.recipe.distil.blend]
-        blend = project.ensemble(runs, views=NONE, adapt="none")
-        figures["the blend of these"] = {
+        blend = project.ensemble(runs, views=NONE, adapt="none", blender="mean")
+        figures["the mean of these"] = {
             "clean": blend.metrics["clean"]["score"],
             "stress": (blend.metrics.get("stress") or {}).get("score"),
             "hidden": hidden.tally_of(blend).score(),
-            "seconds": sum(run.seconds for run in runs if blend.shares.get(run.name)),
+            "seconds": sum(run.seconds for run in runs),
         }
-        learns = override(recipe, ["distil.blend=chosen"])
+        learns = override(recipe, [f"distil.blend={blend.name}"])
         figures["a network that learns from it"] = beside(trained(project, learns, seconds, recipe))
     return figures
 

@@ -28,6 +28,13 @@ class NotAgreedError(UserError):
     status = 2
 
 
+class OutOfMemory(UserError):
+    """A training that doesn't fit."""
+
+    def __init__(self) -> None:
+        super().__init__("it did not fit into memory; lower batch_size, images.size or model.input_scale")
+
+
 @contextmanager
 def others_code(what: str, folder: Path, let: type[Exception] | None = None) -> Iterator[None]:
     """UserError, one sentence, for whatever goes wrong in a competition's own code, `sys.exit` too.

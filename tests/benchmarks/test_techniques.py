@@ -39,8 +39,8 @@ def test_gains_are_of_the_same_images_and_nothing_is_trained_twice(tmp_path: Pat
 def test_what_one_network_keeps_of_a_blend(tmp_path: Path) -> None:
     opened, first = project(tmp_path), override(FIRST, ["schedule.epochs=1"])
     found = measure(opened, first, {"more dropout": "model.dropout=0.25"}, 0.1, distil=True)
-    assert list(found) == ["", "more dropout", "the blend of these", "a network that learns from it"]
+    assert list(found) == ["", "more dropout", "the mean of these", "a network that learns from it"]
     (student,) = (run for run in opened.runs() if run.recipe.distil.blend)
     assert found["a network that learns from it"]["hidden"] == Hidden(opened.labelled()).tally(student).score()
-    assert 0 <= found["the blend of these"]["hidden"] <= 1
+    assert 0 <= found["the mean of these"]["hidden"] <= 1
     assert measure(opened, first, {"more dropout": "model.dropout=0.25"}, 0.1, distil=True) == found

@@ -75,6 +75,10 @@ def dying(job: FoldJob, watch: Watch, tell: Tell) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def too_large(job: FoldJob, watch: Watch, tell: Tell) -> None:
+    raise MemoryError
+
+
 def results(job: FoldJob) -> list[bytes]:
     """What a fold leaves, but for times."""
     return [path.read_bytes() for path in (job.place.weights, job.place.oof_path)]
@@ -200,6 +204,10 @@ def test_what_goes_wrong_there_is_said_here(machines: Simulated, tmp_path: Path)
         perform(train_fold, wild, silent)
     with pytest.raises(UserError, match=r"fold 0 ended the process that trained it twice, .* lower batch_size"):
         perform(dying, wild, silent)
+    (guess,) = cluster().guesses.values()
+    assert guess.memory > cluster().first.memory  # it is given more, the next time
+    with pytest.raises(UserError, match="it did not fit into memory; lower batch_size"):
+        perform(too_large, wild, silent)
     leave()
     ask(machines.address)  # all workers are new, and asked
     unlike = mock.patch("toolkit.cluster.worker.versions", return_value={"torch": "1.0"})

@@ -13,12 +13,17 @@ from toolkit.competition import Competition
 from toolkit.data.masks import Masks
 from toolkit.errors import UserError
 from toolkit.formats.writers import write_pixels
+from toolkit.metrics.lists import MAP, PAD
+from toolkit.metrics.numbers import Rmse
+from toolkit.metrics.organisers import from_function
 from toolkit.metrics.probabilistic import LogLoss
 from toolkit.rules import Rules
 from toolkit.store import Workspace
-from toolkit.submission.grading import Grade, grade, practice_truth
+from toolkit.submission.grading import Grade, _targets_said, grade, practice_truth
+from toolkit.task import Classification, Grades, Heads, Labels, Numbers, Task
 
 TRUTH = np.array([0, 1, 2, 2])
+SIZE = (3, 3, 3)
 
 
 def graded(folder: Path, of: Competition = competition) -> Grade:
@@ -76,7 +81,7 @@ def test_a_truth_may_have_the_form_of_a_submission(folder: Path) -> None:
 
 
 def test_a_truth_of_probabilities_has_no_guesses(tmp_path: Path) -> None:
-    files = {
+    files: dict[str, list[list[float]]] = {
         "sub": [[0.7, 0.2, 0.1], [0.2, 0.6, 0.2]],
         "answers": [[1, 0, 0], [0, 0, 1]],
         "guesses": [[1, 0, 0], [0, 0.5, 0.5]],
@@ -86,8 +91,38 @@ def test_a_truth_of_probabilities_has_no_guesses(tmp_path: Path) -> None:
     of = replace(competition, metric=LogLoss(), read_submission=lambda path, images, ids: np.loadtxt(path))
     found = grade(of, tmp_path / "sub", tmp_path / "answers", np.arange(2))
     assert found.score == pytest.approx(-np.log([0.7, 0.2]).mean())
-    with pytest.raises(UserError, match="guesses: what is right has probabilities 0 and 1 alone"):
+    with pytest.raises(UserError, match="guesses guesses: what is right is 0 or 1"):
         grade(of, tmp_path / "sub", tmp_path / "guesses", np.arange(2))
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "said", "targets"),
+    [
+        (Grades(("0", "1", "2"), SIZE), Rmse(), [0.0, 2.0, 1.0], [0, 2, 1]),
+        (Labels(("a", "b"), SIZE), LogLoss(), [[0, 1], [1, 1], [0, 0]], [[0, 1], [1, 1], [0, 0]]),
+        (Numbers(("a",), SIZE), Rmse(), [[0.5], [2.0], [3.0]], [[0.5], [2.0], [3.0]]),
+        (Classification(("a", "b"), SIZE, unknown="new"), LogLoss(), [[0, 1], [1, 0], [0, 0]], [1, 0, -1]),
+        (Classification(("a", "b"), SIZE), MAP(3), [[1, PAD], [0, PAD], [1, PAD]], [1, 0, 1]),
+        (
+            Heads((("a", ("0", "1")), ("b", ("0", "1", "2"))), SIZE),
+            from_function(lambda truth, values: 0.0, needs="values", lower_is_better=False),
+            [[0, 1, 1, 0, 0], [1, 0, 0, 0, 1], [0, 0, 0, 1, 0]],
+            [[1, 0], [0, 2], [-1, 1]],
+        ),
+    ],
+)
+def test_what_a_file_says_is_right(
+    task: Task, metric: Any, said: list[Any], targets: list[Any], tmp_path: Path
+) -> None:
+    of = replace(competition, task=task, metric=metric, read_submission=lambda path, images, ids: np.array(said))
+    found = _targets_said(of, tmp_path / "answers.csv", np.empty((3, *SIZE)), np.arange(3))
+    assert found.tolist() == targets
+
+
+def test_a_list_of_several_is_no_truth(tmp_path: Path) -> None:
+    of = replace(competition, metric=MAP(3), read_submission=lambda *_: np.array([[0, 1], [1, PAD]]))
+    with pytest.raises(UserError, match="guesses: what is right is one class an image"):
+        _targets_said(of, tmp_path / "answers.csv", np.empty((2, 8, 8, 3)), np.arange(2))
 
 
 def test_masks_of_several_sizes_may_be_told_as_a_submission_tells_them(tmp_path: Path) -> None:

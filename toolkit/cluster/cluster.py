@@ -25,9 +25,9 @@ from toolkit.cluster import parcels, worker
 from toolkit.cluster.connection import Machine, disconnect, machines, places
 from toolkit.cluster.crew import Crew, Hand
 from toolkit.cluster.fold_files import state_of, write
-from toolkit.cluster.need import Need, Used, largest
+from toolkit.cluster.need import MARGIN, Need, Used, largest
 from toolkit.cluster.parcels import Parcel
-from toolkit.cluster.worker import DONE, EPOCH, FAILED, FILE, NEWS, REFUSED, STOPPED, TOLD, Order
+from toolkit.cluster.worker import DONE, EPOCH, FAILED, FILE, FULL, NEWS, REFUSED, STOPPED, TOLD, Order
 from toolkit.errors import UserError
 from toolkit.events import Epoch, Tell, unheard
 from toolkit.leftovers import forget, of_no_use_to
@@ -58,8 +58,8 @@ class Cluster:
     """The machines, the workers that were started on them, and what each does.
 
     threads: of a fold, as many as it would have here where a machine has them, as the bits of a sum depend on their
-    number; first: what is asked for a fold of which nothing is known, on a GPU where there are any; needs: what others
-    need, measured, by what they have in common.
+    number; first: what is asked for a fold of which nothing is known, on a GPU where there are any; needs: measured,
+    by what folds have in common; guesses: of those that failed since for want of memory.
     """
 
     def __init__(self, device: str, progress: Progress) -> None:
@@ -76,8 +76,9 @@ class Cluster:
         self.threads = max(1, min(torch.get_num_threads(), int(most)))
         bare = Need(self.threads, gpus)
         room = min((one.memory // max(1, places([one], bare)) for one in able), default=0.0)
-        self.first, self.needs = replace(bare, memory=int(min(UNKNOWN, room))), dict[str, Need]()
-        self.crew = Crew(self._name_of, self._tell_of_want)
+        self.first = self.need = replace(bare, memory=int(min(UNKNOWN, room)))
+        self.needs, self.guesses = dict[str, Need](), dict[str, Need]()
+        self.crew = Crew(lambda: self.machines, self._name_of, self._tell_of_want)
         self.busy: dict[Hand, str] = {}  # what each is at
         self.trained: Counter[str] = Counter()  # folds, by machine
         self.sent: Counter[str] = Counter()  # bytes of parcels, by machine
@@ -93,7 +94,7 @@ class Cluster:
         found = self.machines
         cpus, gpus = (int(sum(getattr(one, what) for one in found)) for what in ("cpus", "gpus"))
         has = f"{counted(cpus, 'CPU')}, {counted(gpus, 'GPU')}" if gpus else counted(cpus, "CPU")
-        each = replace(self.need, memory=self.need.memory if self.needs else 0)
+        each = self.need if self.needs else replace(self.need, memory=0)
         return f"{counted(len(found), 'machine')} with {has}, {counted(self.places, 'fold')} at a time, {each} each"
 
     @property
@@ -107,13 +108,10 @@ class Cluster:
 
     @property
     def places(self) -> int:
-        """Folds that are trained at a time, one at least: a machine may come back."""
+        """Folds that are trained at a time, like the one that was measured last; one at least: a machine may come
+        back.
+        """
         return max(1, places(self.machines, self.need))
-
-    @property
-    def need(self) -> Need:
-        """Of a fold that wasn't measured: what is enough for all that were."""
-        return largest(self.needs.values()) if self.needs else self.first
 
     def _name_of(self, node: str) -> str:
         self.machines  # noqa: B018 their names are looked up
@@ -128,28 +126,42 @@ class Cluster:
 
     def measure(self, job: FoldJob) -> None:
         """What such a fold takes, by a few steps of it, where that isn't known."""
-        if _kind(job) not in self.needs:
+        kind = _kind(job)
+        if kind not in self.needs:
             self.run(worker.some_steps, job, lambda *news: None)
+        with self.lock:
+            self.need = self.needs[kind]
+
+    def _need_of(self, job: FoldJob) -> Need:
+        """Of one that wasn't measured: a whole GPU, and memory for any that was."""
+        kind = _kind(job)
+        with self.lock:
+            found = self.guesses.get(kind) or self.needs.get(kind)
+            most = max((one.memory for one in self.needs.values()), default=0)
+            return found or replace(self.first, memory=max(self.first.memory if not self.needs else 0, most))
 
     def _learn(self, job: FoldJob, hand: Hand, used: Used) -> None:
-        """What is asked for such folds from now on; less than before only where that was a guess."""
+        """What is asked for such folds from now on: what any of them took."""
+        kind, seen = _kind(job), hand.need.after(used)
         with self.lock:
-            before, kind = self.places, _kind(job)
-            seen = hand.need.after(used)
-            known = self.needs.get(kind)
-            self._keep(kind, seen if known is None else largest([known, seen]))
-            if self.places != before or (known is None and len(self.needs) == 1):
-                self.progress.say(f"cluster: {self}")
+            before, known = self.places, self.needs.get(kind)
+            self.guesses.pop(kind, None)
+            self.need = self.needs[kind] = self._within(seen if known is None else largest([known, seen]))
+            tells = self.places != before or (known is None and len(self.needs) == 1)
+        if tells:
+            self.progress.say(f"cluster: {self}")
 
-    def _keep(self, kind: str, need: Need) -> None:
-        """No more memory than the largest machine has, so that it is tried there at least."""
-        most = max((one.memory for one in self.machines if places([one], replace(need, memory=0))), default=0.0)
-        self.needs[kind] = replace(need, memory=int(min(need.memory, most)) if most else need.memory)
+    def _within(self, need: Need) -> Need:
+        """With no more memory than a machine has, so that it is tried at least; machines that are alike have a little
+        more or less.
+        """
+        found = [one.memory for one in self.machines if places([one], replace(need, memory=0))]
+        enough = [memory for memory in found if memory >= need.memory / MARGIN]
+        return replace(need, memory=int(min(need.memory, min(enough) if enough else max(found, default=0))))
 
     def lines(self) -> list[str]:
         """What runs where, a line a worker; what was given on."""
-        with self.lock:
-            busy = sorted(f"{hand.machine}: {what}" for hand, what in self.busy.items() if what)
+        busy = sorted(f"{hand.machine}: {what}" for hand, what in list(self.busy.items()) if what)
         return [*busy, *(f"given on: {text}" for text in self.given_on[-3:])]
 
     def summary(self) -> str:
@@ -245,7 +257,7 @@ class Cluster:
         """
         ended, lost, killed = ended or threading.Event(), 0, 0
         while True:
-            hand = self.crew.take(self.needs.get(_kind(job), self.need), ended, self.ended)
+            hand = self.crew.take(self._need_of(job), ended, self.ended)
             self.busy[hand] = ""
             try:
                 answer = self._told(hand, work, job, watch, tell, stop, ended)
@@ -257,7 +269,9 @@ class Cluster:
                 gone = _is_gone(hand)
                 lost, killed = lost + gone, killed + (not gone)
                 if not gone:
-                    self._keep(_kind(job), replace(hand.need, memory=2 * hand.need.memory))
+                    with self.lock:
+                        more = replace(hand.need, memory=2 * hand.need.memory)
+                        self.guesses[_kind(job)] = self._within(more)
                 if lost > LOST or killed > KILLED:
                     raise UserError(self._too_often(job, hand, killed > KILLED)) from None
                 self._tell_of_loss(job, hand, gone)
@@ -269,6 +283,10 @@ class Cluster:
                 with self.lock:
                     self.busy.pop(hand, None)
             self.crew.give_back(hand)
+            if answer[0] == FULL and 0 < hand.need.gpus < 1:  # the others took more than their share, or it does
+                with self.lock:
+                    self.guesses[_kind(job)] = replace(hand.need, gpus=1)
+                continue
             return self._answer(hand, job, *answer, learns=learns)
 
     def _too_often(self, job: FoldJob, hand: Hand, killed: bool) -> str:
@@ -321,7 +339,7 @@ class Cluster:
             raise _Lost from error
 
     def _answer(self, hand: Hand, job: FoldJob, kind: int, content: Any, learns: bool) -> Any:
-        if kind == REFUSED:
+        if kind in (REFUSED, FULL):
             raise UserError(content)
         if kind == STOPPED:
             raise StoppedError

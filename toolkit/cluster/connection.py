@@ -124,7 +124,7 @@ def places(found: Sequence[Machine], need: Need) -> int:
     def of(machine: Machine) -> int:
         most = machine.cpus // need.cpus
         if need.gpus:
-            most = min(most, machine.gpus // 1 * round(1 / need.gpus))
-        return int(min(most, machine.memory // need.memory) if need.memory else most)
+            most = min(most, machine.gpus // need.gpus + (machine.gpus % need.gpus > 0.999 * need.gpus))  # thirds
+        return max(0, int(min(most, machine.memory // need.memory) if need.memory else most))
 
     return sum(map(of, found))

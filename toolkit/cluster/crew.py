@@ -2,22 +2,23 @@
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from toolkit.cluster import worker
+from toolkit.cluster.connection import Machine, places
 from toolkit.cluster.need import Need
 from toolkit.cluster.worker import Hello, Worker
 from toolkit.errors import UserError
 
 POLL = 0.1  # seconds between two looks who is free
 SCARCE = 10.0  # seconds of waiting for a machine of which nothing is said
+LATE = 60.0  # seconds after which who waits comes before who came later, and what is free is ended for it
 
 
 @dataclass(eq=False)
@@ -31,35 +32,54 @@ class Hand:
     machine: str = ""
 
 
-class Crew:
-    """name_of: a machine's, by its ID; tell_of_want: say that there is no room for so much, if so."""
+@dataclass(eq=False)
+class _Waiting:
+    """Who waits for a worker with so much, and since when."""
 
-    def __init__(self, name_of: Callable[[str], str], tell_of_want: Callable[[Need], bool]) -> None:
-        self.name_of, self.tell_of_want = name_of, tell_of_want
-        self.idle: list[Hand] = []
+    need: Need
+    since: float
+
+
+class Crew:
+    """machines: those that are alive; name_of: a machine's, by its ID; tell_of_want: say that there is no room for so
+    much, if so.
+    """
+
+    def __init__(
+        self,
+        machines: Callable[[], Sequence[Machine]],
+        name_of: Callable[[str], str],
+        tell_of_want: Callable[[Need], bool],
+    ) -> None:
+        self.machines, self.name_of, self.tell_of_want = machines, name_of, tell_of_want
+        self.idle: list[Hand] = []  # who waits longest first
         self.starting: list[Hand] = []
-        self.waiting, self.lock = Counter[Need](), threading.RLock()
+        self.busy: list[Hand] = []
+        self.waiting: list[_Waiting] = []
+        self.lock = threading.RLock()
 
     def take(self, need: Need, *ended: threading.Event) -> Hand:
         """One that is free and has so much, or a new one once a machine has room; KeyboardInterrupt as soon as one of
         these is set.
         """
-        begun, told = time.monotonic(), False
+        asks, told = _Waiting(need, time.monotonic()), False
         with self.lock:
-            self.waiting[need] += 1
+            self.waiting.append(asks)
         try:
             while True:
                 if any(one.is_set() for one in ended):
                     raise KeyboardInterrupt
                 with self.lock:
                     self._welcome()
-                    if fit := [hand for hand in self.idle if hand.need.holds(need)]:
-                        self.idle.remove(fit[-1])
-                        return fit[-1]
-                    if sum(hand.need.holds(need) for hand in self.starting) < self.waiting[need]:
-                        self._make_room()
+                    if found := self._free(asks):
+                        self.idle.remove(found)
+                        self.busy.append(found)
+                        return found
+                    alike = sum(one.need == need for one in self.waiting)
+                    if sum(hand.need == need for hand in self.starting) < alike and not self._before(asks):
                         self.starting.append(self._start(need))
-                if not told and time.monotonic() - begun > SCARCE:
+                    self._make_room(asks)
+                if not told and time.monotonic() - asks.since > SCARCE:
                     told = self.tell_of_want(need)
                 if hellos := [hand.hello for hand in self.starting]:
                     ray.wait(hellos, timeout=POLL)
@@ -67,15 +87,42 @@ class Crew:
                     time.sleep(POLL)
         finally:
             with self.lock:
-                self.waiting[need] -= 1
+                self.waiting.remove(asks)
 
-    def _make_room(self) -> None:
-        """End those that are free, or to come, and have what nobody waits for."""
-        wanted = [need for need, number in self.waiting.items() if number]
-        for hand in [*self.idle, *self.starting]:
-            if not any(hand.need.holds(need) for need in wanted):
-                self.starting = [one for one in self.starting if one is not hand]
-                self.drop(hand)
+    def _before(self, asks: _Waiting) -> list[_Waiting]:
+        """Who has waited so long that room is made for them first, where any machine has it."""
+        since = min(time.monotonic() - LATE, asks.since)
+        return [one for one in self.waiting if one.since < since and places(self.machines(), one.need)]
+
+    def _free(self, asks: _Waiting) -> Hand | None:
+        """One that has enough, and makes no room for one who comes before."""
+        before = self._before(asks)
+        fit = (hand for hand in reversed(self.idle) if hand.need.holds(asks.need))
+        return next((hand for hand in fit if all(hand.need.holds(one.need) for one in before)), None)
+
+    def _make_room(self, asks: _Waiting) -> None:
+        """End those that start for nobody, and of those that are free the longest idle ones where nothing else gives
+        room, as it is reckoned, or seems to after a while: other commands may have their part of the machines.
+        """
+        wanted = [one.need for one in self.waiting]
+        for hand in [hand for hand in self.starting if hand.need not in wanted]:
+            self.starting.remove(hand)
+            self.drop(hand)
+        if any(self._free(one) for one in self.waiting):
+            return  # it is taken in a moment
+        late = time.monotonic() - asks.since > LATE
+        while self.idle and (late or self._room(asks.need) < len(self.starting)):
+            late = False
+            self.drop(self.idle[0])
+
+    def _room(self, need: Need) -> int:
+        """How many workers with so much would fit beside those that have started."""
+        left = []
+        for machine in self.machines():
+            here = [hand.need for hand in (*self.idle, *self.busy) if hand.told and hand.told.node == machine.node]
+            taken = {name: sum(getattr(one, name) for one in here) for name in ("cpus", "gpus", "memory")}
+            left.append(replace(machine, **{name: getattr(machine, name) - value for name, value in taken.items()}))
+        return places(left, need)
 
     def _start(self, need: Need) -> Hand:
         remote: Any = ray.remote
@@ -124,10 +171,12 @@ class Crew:
             ray.kill(hand.actor)
         with self.lock:
             self.idle = [one for one in self.idle if one is not hand]
+            self.busy = [one for one in self.busy if one is not hand]
 
     def give_back(self, hand: Hand) -> None:
         """It is free again."""
         with self.lock:
+            self.busy.remove(hand)
             self.idle.append(hand)
 
 

@@ -28,7 +28,7 @@ import torch
 from toolkit.cluster.need import Meter
 from toolkit.cluster.parcels import teacher_in, unpack
 from toolkit.competition import load_competition
-from toolkit.errors import UserError
+from toolkit.errors import OutOfMemory, UserError
 from toolkit.events import Epoch, Tell
 from toolkit.networks.devices import resolve_device
 from toolkit.networks.speed import Settings, fastest
@@ -37,11 +37,12 @@ from toolkit.store import MANIFEST, hash_json, sha256
 from toolkit.training.budget import measure_speed
 from toolkit.training.fold import StoppedError
 from toolkit.training.jobs import FoldJob
+from toolkit.weight_files import look_in
 
 CACHE = "TOOLKIT_CLUSTER_CACHE"  # in a machine's environment: the folder of what is sent to it
 EVERY = 0.5  # seconds between two news of a fold, and two looks for what is to be sent
-NEWS, TOLD, EPOCH, FILE, DONE, STOPPED, REFUSED, FAILED = range(8)
-ENDS = (DONE, STOPPED, REFUSED, FAILED)
+NEWS, TOLD, EPOCH, FILE, DONE, STOPPED, REFUSED, FULL, FAILED = range(9)
+ENDS = (DONE, STOPPED, REFUSED, FULL, FAILED)
 COMPARED = ("torch", "timm", "numpy")
 Told = tuple[int, Any]
 
@@ -159,8 +160,12 @@ class Worker:
 def _sweep(folds: Path) -> None:
     """Remove what processes left that have ended."""
     for folder in folds.iterdir():
-        if not Path(f"/proc/{folder.name.partition('-')[0]}").exists():
+        try:
+            os.kill(int(folder.name.partition("-")[0]), 0)
+        except ProcessLookupError:
             shutil.rmtree(folder, ignore_errors=True)
+        except (ValueError, OSError):  # nobody's, or another user's
+            continue
 
 
 def _train(work: Callable[..., Any], job: FoldJob, order: Order, told: "SimpleQueue[Told]", stopped: Event) -> None:
@@ -184,11 +189,17 @@ def _train(work: Callable[..., Any], job: FoldJob, order: Order, told: "SimpleQu
 
     more = {"stop": stop} if order.asks else {}
     try:
+        for folder in job.weights:
+            look_in(folder)
         with Meter(job.device) as meter:
             answer = work(job, watch, tell, **more)
         told.put((DONE, (answer, meter.used)))
     except StoppedError:
         told.put((STOPPED, None))
+    except OutOfMemory as error:
+        told.put((FULL, str(error)))
+    except (MemoryError, torch.OutOfMemoryError):
+        told.put((FULL, str(OutOfMemory())))
     except UserError as error:
         told.put((REFUSED, str(error)))
     except BaseException:

@@ -15,12 +15,13 @@ from toolkit.errors import UserError, others_code
 from toolkit.images.arrays import Npz, image_array, label_array, mask_array
 from toolkit.images.places import Places
 from toolkit.metrics.confusion import MeanIoU
+from toolkit.metrics.lists import PAD
 from toolkit.metrics.tally import Counts, Tally, joined
 from toolkit.outcome import Outcome, number
 from toolkit.probabilities import chunks
 from toolkit.scoring.bootstrap import score_interval
 from toolkit.store import Workspace
-from toolkit.task import IGNORED, Grades, Labels, Numbers, OverlappingMasks, Task
+from toolkit.task import IGNORED, MISSING, UNKNOWN, Grades, Heads, Labels, Numbers, OverlappingMasks, Task
 
 # of mean IoU where the prediction isn't scored, as people read them
 READINGS = {"strict": "ignored", "keras": "as in Keras", "kept": "kept as errors"}
@@ -110,16 +111,25 @@ def _said(competition: Competition, path: Path, images: np.ndarray, ids: np.ndar
 def _targets_said(competition: Competition, truth: Path, images: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """What a file in the form of a submission says, as targets; UserError where it guesses."""
     task, said = competition.task, np.asarray(_said(competition, truth, images, ids))
+    doubt = f"{truth} guesses: what is right is"
+    instead = "give the organisers' answers in the form of a submission, or an .npz with `targets` (--help)"
     if competition.metric.needs == "lists":
+        if (said[:, 1:] != PAD).any():
+            raise UserError(f"{doubt} one class an image, and here are several; {instead}")
         said = said[:, 0]
-    elif competition.metric.needs == "values" and not isinstance(task, Numbers):
-        if not np.isin(said, (0, 1)).all() or (task.exclusive and not (said.sum(1) == 1).all()):
-            raise UserError(
-                f"{truth}: what is right has probabilities 0 and 1 alone, and this file has others; give the "
-                "organisers' answers in the form of a submission, or an .npz with `targets` (--help)"
-            )
-        said = said.argmax(1) if task.exclusive else said
+    elif competition.metric.needs == "values" and not isinstance(task, Numbers | Grades):
+        if not np.isin(said, (0, 1)).all() or (task.exclusive and (said.sum(1) > 1).any()):
+            raise UserError(f"{doubt} 0 or 1, a probability that is sure, and here are others; {instead}")
+        if isinstance(task, Heads):
+            said = np.stack([_sure(said[:, span], MISSING) for span in task.spans], axis=1)
+        elif task.exclusive:
+            said = _sure(said, UNKNOWN)  # which a task without it refuses
     return truth_array(task, said, str(truth))
+
+
+def _sure(values: np.ndarray, none: int) -> np.ndarray:
+    found: np.ndarray = np.where(values.sum(1) == 1, values.argmax(1), none)
+    return found
 
 
 def _graded(competition: Competition, submission: Path, truth: Path, tally: Tally) -> Grade:
@@ -142,7 +152,10 @@ def _grade_at_own_sizes(
         targets = Npz(truth)["targets"]
     else:
         masks = _said(competition, truth, sizes, ids)
-        targets = np.concatenate([np.asarray(masks[at]).ravel() for at in range(len(masks))])
+        right = [np.asarray(masks[at]) for at in range(len(masks))]
+        if [mask.shape for mask in right] != [tuple(size) for size in sizes.tolist()]:
+            raise UserError(f"{truth}: its masks have other sizes than the test pictures")
+        targets = np.concatenate([mask.ravel() for mask in right])
     if targets.dtype != np.uint8 or targets.shape != (starts[-1],):
         raise UserError(
             f"{truth}: targets are {targets.dtype} {targets.shape}, expected uint8 ({starts[-1]},): the pixels of all "

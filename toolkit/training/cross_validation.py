@@ -20,7 +20,7 @@ from toolkit.data.image_sets import images_each, shown
 from toolkit.data.labelled import Labelled
 from toolkit.data.preview import find_preview
 from toolkit.data.sizes import decoded
-from toolkit.errors import UserError
+from toolkit.errors import OutOfMemory, UserError
 from toolkit.events import Tell, scores_of, unheard
 from toolkit.networks.devices import CLUSTER, resolve_device
 from toolkit.networks.pretrained import files_of
@@ -390,7 +390,7 @@ def train_fold(
     try:
         result = fit_fold(job, watch, stop, tell)  # of several processes on one fold, the first alone returns
     except (MemoryError, torch.OutOfMemoryError):
-        raise UserError("it did not fit into memory; lower batch_size, images.size or model.input_scale") from None
+        raise OutOfMemory from None
     store_fold(job, result)
     note = ", begun anew, as its saved epochs were damaged or of another version" if result.anew else ""
     note += "" if result.complete else f", cut short by the budget after {counted(len(result.history), 'epoch')}"

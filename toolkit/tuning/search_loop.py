@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from threading import Event, Lock
 from typing import Any
@@ -96,12 +97,19 @@ def at_once(context: TrialContext, ended: Told) -> None:
         study = optuna.load_study(study_name=context.study.study_name, storage=context.study._storage, sampler=own)
         _work(replace(context, study=study, stopped=stopped), told)
 
-    example = context.settings.example(context.labelled.competition)
-    _, jobs = prepare(context.labelled, example, context.settings.device)
-    machines.measure(jobs[0])  # after which it is known how many there is room for
+    if machines.first.gpus and wanted(context, context.study.get_trials(deepcopy=False)):
+        _measure(context)  # how many trials share a GPU
     most = min(machines.places, context.settings.most_trials or machines.places)
     context.board.more = machines.lines
     machines.side_by_side([worked] * most)
+
+
+def _measure(context: TrialContext) -> None:
+    """What a fold of the competition's own recipe takes there, if that can be trained."""
+    example = context.settings.example(context.labelled.competition)
+    with suppress(UserError), context.clock.counting():
+        _, jobs = prepare(context.labelled, example, context.settings.device, within=context.clock.for_measuring)
+        cluster().measure(jobs[0])
 
 
 def _work(context: TrialContext, ended: Told) -> None:
