@@ -10,6 +10,7 @@ import pytest
 
 from toolkit.cluster.connection import Machine
 from toolkit.cluster.need import Need
+from toolkit.training.fold import StoppedError
 
 pytest.importorskip("ray", reason="folds are sent to other machines by Ray: pip install '.[cluster]'")
 
@@ -205,3 +206,11 @@ def test_three_share_a_gpu(make: Any) -> None:
     assert fourth.waits()
     crew.give_back(hands[0])
     assert fourth.got() is hands[0]
+
+
+def test_nobody_waits_longer_than_there_is_time(make: Any) -> None:
+    crew, _ = make(machine(cpus=1))
+    crew.take(Need(1))
+    with pytest.raises(StoppedError):
+        crew.take(Need(1), until=time.monotonic() + 0.2)
+    assert not crew.waiting

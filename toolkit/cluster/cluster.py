@@ -249,15 +249,16 @@ class Cluster:
         stop: Stop | None = None,
         ended: threading.Event | None = None,
         learns: bool = True,
+        until: float | None = None,
     ) -> Any:
         """`work(job, watch, tell, stop)` on a machine; what it leaves in the fold's folder lies in the same here.
 
         learns: what such folds need is what it takes. Raises what the work raises; UserError where its process died
-        twice, KeyboardInterrupt where `ended` is set.
+        twice, KeyboardInterrupt where `ended` is set, StoppedError where no machine has room `until` then.
         """
         ended, lost, killed = ended or threading.Event(), 0, 0
         while True:
-            hand = self.crew.take(self._need_of(job), ended, self.ended)
+            hand = self.crew.take(self._need_of(job), ended, self.ended, until=until)
             self.busy[hand] = ""
             try:
                 answer = self._told(hand, work, job, watch, tell, stop, ended)

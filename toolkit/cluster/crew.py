@@ -15,6 +15,7 @@ from toolkit.cluster.connection import Machine, places
 from toolkit.cluster.need import Need
 from toolkit.cluster.worker import Hello, Worker
 from toolkit.errors import UserError
+from toolkit.training.fold import StoppedError
 
 POLL = 0.1  # seconds between two looks who is free
 SCARCE = 10.0  # seconds of waiting for a machine of which nothing is said
@@ -58,9 +59,9 @@ class Crew:
         self.waiting: list[_Waiting] = []
         self.lock = threading.RLock()
 
-    def take(self, need: Need, *ended: threading.Event) -> Hand:
+    def take(self, need: Need, *ended: threading.Event, until: float | None = None) -> Hand:
         """One that is free and has so much, or a new one once a machine has room; KeyboardInterrupt as soon as one of
-        these is set.
+        these is set, StoppedError where none has come `until` then, of time.monotonic().
         """
         asks, told = _Waiting(need, time.monotonic()), False
         with self.lock:
@@ -69,6 +70,8 @@ class Crew:
             while True:
                 if any(one.is_set() for one in ended):
                     raise KeyboardInterrupt
+                if until is not None and time.monotonic() > until:
+                    raise StoppedError
                 with self.lock:
                     self._welcome()
                     if found := self._free(asks):

@@ -186,9 +186,9 @@ def train_one(
             begin(run, job)
         watch = context.board.watch(what, job.recipe.schedule.epochs, position)
         try:
-            _fit(job, watch, EpochLog(run, context.board.progress), stop, context.stopped)
+            _fit(job, watch, EpochLog(run, context.board.progress), stop, context.stopped, until)
         except StoppedError:
-            raise ended[0] from None
+            raise ended[0] if ended else Interrupted from None
         context.board.fold_ended()
 
 
@@ -221,11 +221,18 @@ def _reason_to_prune(context: TrialContext, trial: Trial, job: FoldJob, history:
     return TrialPruned(f"after {len(history)} of {epochs} epochs: below the others at that point")
 
 
-def _fit(job: FoldJob, watch: Watch, log: EpochLog, stop: Callable[[History], bool], ended: Event) -> None:
+def _fit(
+    job: FoldJob,
+    watch: Watch,
+    log: EpochLog,
+    stop: Callable[[History], bool],
+    ended: Event,
+    until: float | None,
+) -> None:
     if "+" in job.device:  # processes of their own, which can't be asked to stop
         each(train_fold, [job], job.device, watch, lambda job, told: None, tell=log)
     else:
-        perform(train_fold, job, watch, log, stop, ended)
+        perform(train_fold, job, watch, log, stop, ended, until)
     log.stored(job.fold)
 
 
