@@ -162,8 +162,10 @@ def test_a_search_makes_the_same_trials_several_at_a_time(machines: Simulated, t
 
 def test_a_fold_that_is_told_to_stop_leaves_its_state_here(machines: Simulated, tmp_path: Path) -> None:
     (job,), (expected,) = on_cluster(tmp_path, machines, 1, "schedule.epochs=6")
+    cluster().needs.clear()
     with pytest.raises(StoppedError):
         perform(partial(saving, wait=0.5), job, silent, stop=lambda history: len(history) == 2)
+    assert len(cluster().needs) == 1  # by what it took until then
     assert job.place.state.exists() and not job.place.finished
     perform(train_fold, job, silent)
     assert results(job) == expected and not job.place.state.exists()

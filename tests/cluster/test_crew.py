@@ -188,6 +188,32 @@ def test_who_waits_long_comes_first(make: Any, late: None) -> None:
     assert [one.got().need.gpus for one in small] == [1 / 2, 1 / 2]
 
 
+def test_of_two_who_want_the_same_the_first_gets_it(make: Any) -> None:
+    crew, _ = make(machine(cpus=1))
+    hand = crew.take(Need(1))
+    first = Taking(crew, Need(1))
+    assert first.waits(0.1)
+    for _ in range(5):
+        if first.hand:
+            break
+        crew.give_back(hand)
+        second = Taking(crew, Need(1))
+        assert second.waits(0.05) or second.got() is not hand
+    assert first.got() is hand
+
+
+def test_who_waits_long_keeps_others_from_no_other_machine(make: Any, late: None) -> None:
+    crew, _ = make(machine("a", memory=64 * GB), machine("b", memory=16 * GB))
+    busy = crew.take(Need(1, memory=40 * GB))
+    idle = crew.take(Need(1, memory=10 * GB))
+    large = Taking(crew, Need(1, memory=41 * GB))
+    assert busy.machine == "a" and large.waits(0.5)
+    assert Taking(crew, Need(1, memory=11 * GB)).got().machine in ("a", "b")
+    crew.give_back(idle)
+    crew.give_back(busy)
+    assert large.got().machine == "a"
+
+
 def test_who_waits_for_what_no_machine_has_keeps_nobody_waiting(make: Any, late: None) -> None:
     crew, played = make(machine("a"), machine("b", gpus=1))
     played.machines = played.machines[:1]  # the one with the GPU is gone

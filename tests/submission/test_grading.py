@@ -125,6 +125,15 @@ def test_a_list_of_several_is_no_truth(tmp_path: Path) -> None:
         _targets_said(of, tmp_path / "answers.csv", np.empty((2, 8, 8, 3)), np.arange(2))
 
 
+def test_two_classes_of_one_head_are_no_truth(tmp_path: Path) -> None:
+    task = Heads((("a", ("0", "1")), ("b", ("0", "1"))), SIZE)
+    metric: Any = from_function(lambda truth, values: 0.0, needs="values", lower_is_better=False)
+    said = np.array([[1, 1, 0, 1], [0, 1, 1, 0]])
+    of = replace(competition, task=task, metric=metric, read_submission=lambda *_: said)
+    with pytest.raises(UserError, match="guesses: what is right is 0 or 1"):
+        _targets_said(of, tmp_path / "answers.csv", np.empty((2, *SIZE)), np.arange(2))
+
+
 def test_masks_of_several_sizes_may_be_told_as_a_submission_tells_them(tmp_path: Path) -> None:
     sizes, ids = np.array([[4, 3], [2, 5]]), np.array(["b", "c"])
     draws = np.random.default_rng(0)

@@ -85,6 +85,7 @@ class Cluster:
         self.given_on: list[str] = []  # folds whose machine died, and where
         self.seen: dict[str, str] = {}  # names of machines by node, also of those that are gone
         self.ended, self.lock = threading.Event(), threading.RLock()
+        self._thread = threading.local()  # of `side_by_side`: what ends it, and when it waits no longer
         self._settings: dict[str, Settings] = {}
         self._stock: dict[str, list[tuple[str, list[Any]]]] = {}
         self._scratches, self._left = dict[Path, Path](), ExitStack()
@@ -133,12 +134,15 @@ class Cluster:
             self.need = self.needs[kind]
 
     def _need_of(self, job: FoldJob) -> Need:
-        """Of one that wasn't measured: a whole GPU, and memory for any that was."""
+        """Of one that wasn't measured: a whole GPU, and memory for any that was, if every machine has it."""
         kind = _kind(job)
         with self.lock:
             found = self.guesses.get(kind) or self.needs.get(kind)
-            most = max((one.memory for one in self.needs.values()), default=0)
-            return found or replace(self.first, memory=max(self.first.memory if not self.needs else 0, most))
+            if found or not self.needs:
+                return found or self.first
+            most = max(one.memory for one in self.needs.values())
+        able = [one.memory for one in self.machines if places([one], replace(self.first, memory=0))]
+        return replace(self.first, memory=int(min(most, *able) if able else most))
 
     def _learn(self, job: FoldJob, hand: Hand, used: Used) -> None:
         """What is asked for such folds from now on: what any of them took."""
@@ -156,8 +160,10 @@ class Cluster:
         more or less.
         """
         found = [one.memory for one in self.machines if places([one], replace(need, memory=0))]
+        if not found:
+            return need
         enough = [memory for memory in found if memory >= need.memory / MARGIN]
-        return replace(need, memory=int(min(need.memory, min(enough) if enough else max(found, default=0))))
+        return replace(need, memory=int(min(need.memory, min(enough) if enough else max(found))))
 
     def lines(self) -> list[str]:
         """What runs where, a line a worker; what was given on."""
@@ -204,21 +210,29 @@ class Cluster:
                     if until is not None:
                         share = max(0.0, until - time.monotonic()) / ceil((len(waiting) + 1) / self.places)
                         job = replace(job, deadline=time.monotonic() + share)
-                answer = self.run(work, job, heard, told, ended=ended)
+                try:
+                    answer = self.run(work, job, heard, told, ended=ended)
+                except StoppedError:
+                    what = f"{job.folder.parent.name} fold {job.fold}"
+                    raise UserError(f"no machine of the cluster had room for {what} within the time") from None
                 with lock:
                     finished(job, answer)
 
         if len(jobs) > 1:
             self.measure(jobs[0])
-        self.side_by_side([one] * min(len(jobs), self.places))
+        self.side_by_side([one] * min(len(jobs), self.places), deadline)
         if jobs:
             self.progress.say(self.summary())
 
-    def side_by_side(self, calls: Sequence[Callable[[threading.Event], None]]) -> None:
-        """Calls in threads, each with an event that says that it is to end; the first that fails ends all others."""
+    def side_by_side(self, calls: Sequence[Callable[[threading.Event], None]], until: float | None = None) -> None:
+        """Calls in threads, each with an event that says that it is to end; the first that fails ends all others.
+
+        until: when, of time.monotonic(), nobody waits for a machine any longer.
+        """
         ended, failed = threading.Event(), list[BaseException]()
 
         def called(call: Callable[[threading.Event], None]) -> None:
+            self._thread.ended, self._thread.until = ended, until
             try:
                 call(ended)
             except BaseException as error:
@@ -249,14 +263,15 @@ class Cluster:
         stop: Stop | None = None,
         ended: threading.Event | None = None,
         learns: bool = True,
-        until: float | None = None,
     ) -> Any:
         """`work(job, watch, tell, stop)` on a machine; what it leaves in the fold's folder lies in the same here.
 
         learns: what such folds need is what it takes. Raises what the work raises; UserError where its process died
-        twice, KeyboardInterrupt where `ended` is set, StoppedError where no machine has room `until` then.
+        twice, KeyboardInterrupt where `ended` is set, StoppedError where no machine has room within the time of
+        `side_by_side`.
         """
-        ended, lost, killed = ended or threading.Event(), 0, 0
+        ended = ended or getattr(self._thread, "ended", None) or threading.Event()
+        until, lost, killed = getattr(self._thread, "until", None), 0, 0
         while True:
             hand = self.crew.take(self._need_of(job), ended, self.ended, until=until)
             self.busy[hand] = ""
@@ -342,14 +357,14 @@ class Cluster:
     def _answer(self, hand: Hand, job: FoldJob, kind: int, content: Any, learns: bool) -> Any:
         if kind in (REFUSED, FULL):
             raise UserError(content)
-        if kind == STOPPED:
-            raise StoppedError
         if kind == FAILED:
             raise RuntimeError(f"on {hand.machine}:\n{content}")
-        assert kind == DONE
-        found, used = content
+        found, used = (None, content) if kind == STOPPED else content
         if learns:
             self._learn(job, hand, used)
+        if kind == STOPPED:
+            raise StoppedError
+        assert kind == DONE
         with self.lock:
             self.trained[hand.machine] += job.place.finished
         forget(of_no_use_to(job.folder))
@@ -387,7 +402,7 @@ class Cluster:
             elif kind == FILE:
                 write(job, *content)
             else:
-                return (STOPPED, None) if told_to_stop and kind == DONE else (kind, content)
+                return (STOPPED, content[1]) if told_to_stop and kind == DONE else (kind, content)
         raise _Lost
 
     def _order(self, hand: Hand, work: Work, job: FoldJob, asks: bool) -> Order:

@@ -19,18 +19,22 @@ from toolkit.training.fold import StoppedError
 
 POLL = 0.1  # seconds between two looks who is free
 SCARCE = 10.0  # seconds of waiting for a machine of which nothing is said
-LATE = 60.0  # seconds after which who waits comes before who came later, and what is free is ended for it
+LATE = 60.0  # seconds after which room is made for who waits,
+KEPT = 600.0  # for so long
 
 
 @dataclass(eq=False)
 class Hand:
-    """A worker as the driver has it. need: what it was given; told: who it is, once it has started."""
+    """A worker as the driver has it. need: what it was given; told: who it is, once it has started; fresh: it has done
+    nothing yet.
+    """
 
     actor: Any
     hello: Any
     need: Need
     told: Hello | None = None
     machine: str = ""
+    fresh: bool = True
 
 
 @dataclass(eq=False)
@@ -77,9 +81,10 @@ class Crew:
                     if found := self._free(asks):
                         self.idle.remove(found)
                         self.busy.append(found)
+                        found.fresh = False
                         return found
                     alike = sum(one.need == need for one in self.waiting)
-                    if sum(hand.need == need for hand in self.starting) < alike and not self._before(asks):
+                    if self._pending(need) < alike and self._may_start(asks):
                         self.starting.append(self._start(need))
                     self._make_room(asks)
                 if not told and time.monotonic() - asks.since > SCARCE:
@@ -92,16 +97,31 @@ class Crew:
             with self.lock:
                 self.waiting.remove(asks)
 
-    def _before(self, asks: _Waiting) -> list[_Waiting]:
-        """Who has waited so long that room is made for them first, where any machine has it."""
-        since = min(time.monotonic() - LATE, asks.since)
-        return [one for one in self.waiting if one.since < since and places(self.machines(), one.need)]
+    def _pending(self, need: Need) -> int:
+        return sum(hand.need == need for hand in self.starting)
+
+    def _older(self, asks: _Waiting) -> list[_Waiting]:
+        return self.waiting[: self.waiting.index(asks)]
+
+    def _kept(self, asks: _Waiting) -> list[Machine]:
+        """Machines on which room is made for somebody who has waited long: for some minutes none else begins there."""
+        now = time.monotonic()
+        late = [one.need for one in self._older(asks) if LATE < now - one.since < LATE + KEPT]
+        return [machine for machine in self.machines() if any(places([machine], need) for need in late)]
 
     def _free(self, asks: _Waiting) -> Hand | None:
-        """One that has enough, and makes no room for one who comes before."""
-        before = self._before(asks)
-        fit = (hand for hand in reversed(self.idle) if hand.need.holds(asks.need))
-        return next((hand for hand in fit if all(hand.need.holds(one.need) for one in before)), None)
+        """One that has enough, for which nobody waits longer, on a machine that isn't kept if it has worked before."""
+        older, kept = self._older(asks), {machine.node for machine in self._kept(asks)}
+        for hand in reversed(self.idle):
+            wanted = hand.need.holds(asks.need) and not any(hand.need.holds(one.need) for one in older)
+            if wanted and (hand.fresh or not (hand.told and hand.told.node in kept)):
+                return hand
+        return None
+
+    def _may_start(self, asks: _Waiting) -> bool:
+        """Is there room beside the machines that are kept? Where none are Ray finds it, as soon as there is some."""
+        kept = self._kept(asks)
+        return not kept or self._room(asks.need, kept) > self._pending(asks.need)
 
     def _make_room(self, asks: _Waiting) -> None:
         """End those that start for nobody, and of those that are free the longest idle ones where nothing else gives
@@ -113,15 +133,18 @@ class Crew:
             self.drop(hand)
         if any(self._free(one) for one in self.waiting):
             return  # it is taken in a moment
+        able = {machine.node for machine in self.machines() if places([machine], asks.need)}
         late = time.monotonic() - asks.since > LATE
-        while self.idle and (late or self._room(asks.need) < len(self.starting)):
+        for hand in [hand for hand in self.idle if hand.told and hand.told.node in able]:
+            if not late and self._room(asks.need) >= self._pending(asks.need):
+                return
             late = False
-            self.drop(self.idle[0])
+            self.drop(hand)
 
-    def _room(self, need: Need) -> int:
-        """How many workers with so much would fit beside those that have started."""
+    def _room(self, need: Need, kept: Sequence[Machine] = ()) -> int:
+        """How many workers with so much would fit beside those that have started, on machines that aren't kept."""
         left = []
-        for machine in self.machines():
+        for machine in (one for one in self.machines() if one not in kept):
             here = [hand.need for hand in (*self.idle, *self.busy) if hand.told and hand.told.node == machine.node]
             taken = {name: sum(getattr(one, name) for one in here) for name in ("cpus", "gpus", "memory")}
             left.append(replace(machine, **{name: getattr(machine, name) - value for name, value in taken.items()}))

@@ -187,15 +187,15 @@ def _train(work: Callable[..., Any], job: FoldJob, order: Order, told: "SimpleQu
         told.put((EPOCH, list(history)))
         return stopped.is_set()
 
-    more = {"stop": stop} if order.asks else {}
+    more, meter = {"stop": stop} if order.asks else {}, Meter(job.device)
     try:
         for folder in job.weights:
             look_in(folder)
-        with Meter(job.device) as meter:
+        with meter:
             answer = work(job, watch, tell, **more)
         told.put((DONE, (answer, meter.used)))
     except StoppedError:
-        told.put((STOPPED, None))
+        told.put((STOPPED, meter.used))
     except OutOfMemory as error:
         told.put((FULL, str(error)))
     except (MemoryError, torch.OutOfMemoryError):

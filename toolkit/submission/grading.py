@@ -118,10 +118,11 @@ def _targets_said(competition: Competition, truth: Path, images: np.ndarray, ids
             raise UserError(f"{doubt} one class an image, and here are several; {instead}")
         said = said[:, 0]
     elif competition.metric.needs == "values" and not isinstance(task, Numbers | Grades):
-        if not np.isin(said, (0, 1)).all() or (task.exclusive and (said.sum(1) > 1).any()):
+        spans = task.spans if isinstance(task, Heads) else [slice(None)] * task.exclusive
+        if not np.isin(said, (0, 1)).all() or any((said[:, span].sum(1) > 1).any() for span in spans):
             raise UserError(f"{doubt} 0 or 1, a probability that is sure, and here are others; {instead}")
         if isinstance(task, Heads):
-            said = np.stack([_sure(said[:, span], MISSING) for span in task.spans], axis=1)
+            said = np.stack([_sure(said[:, span], MISSING) for span in spans], axis=1)
         elif task.exclusive:
             said = _sure(said, UNKNOWN)  # which a task without it refuses
     return truth_array(task, said, str(truth))

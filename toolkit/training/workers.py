@@ -127,16 +127,14 @@ def perform(
     tell: Tell = unheard,
     stop: Stop | None = None,
     ended: threading.Event | None = None,
-    until: float | None = None,
 ) -> Any:
     """`work(job, watch, tell)` where the job's device is: right here, or on a machine of the cluster.
 
     stop: asked after every epoch by work that takes it; on a cluster the training goes on while it is asked.
-    ended: where it is set, what is done on a cluster ends with a KeyboardInterrupt. until: StoppedError where none of
-    its machines has room by then.
+    ended: where it is set, what is done on a cluster ends with a KeyboardInterrupt.
     """
     if job.device.startswith(CLUSTER):
-        return cluster().run(work, job, watch, tell, stop, ended, until=until)
+        return cluster().run(work, job, watch, tell, stop, ended)
     return work(job, watch, tell) if stop is None else work(job, watch, tell, stop=stop)
 
 

@@ -101,7 +101,7 @@ def at_once(context: TrialContext, ended: Told) -> None:
         _measure(context)  # how many trials share a GPU
     most = min(machines.places, context.settings.most_trials or machines.places)
     context.board.more = machines.lines
-    machines.side_by_side([worked] * most)
+    machines.side_by_side([worked] * most, context.clock.cut_at)
 
 
 def _measure(context: TrialContext) -> None:

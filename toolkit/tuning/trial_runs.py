@@ -125,7 +125,10 @@ def evaluate(context: TrialContext, trial: Trial) -> list[float]:
 def prepared(context: TrialContext, recipe: Recipe) -> tuple[Run, list[FoldJob]]:
     with context.clock.counting():  # it may decode images at a size, or measure the speed of a network, new here
         within = context.clock.for_measuring
-        return prepare(context.labelled, recipe, context.settings.device, context.progress, within)
+        try:
+            return prepare(context.labelled, recipe, context.settings.device, context.progress, within)
+        except StoppedError:  # no machine of a cluster had room in time
+            raise Interrupted from None
 
 
 def _train_folds(
@@ -186,8 +189,8 @@ def train_one(
             begin(run, job)
         watch = context.board.watch(what, job.recipe.schedule.epochs, position)
         try:
-            _fit(job, watch, EpochLog(run, context.board.progress), stop, context.stopped, until)
-        except StoppedError:
+            _fit(job, watch, EpochLog(run, context.board.progress), stop, context.stopped)
+        except StoppedError:  # or no machine of a cluster had room in time
             raise ended[0] if ended else Interrupted from None
         context.board.fold_ended()
 
@@ -201,7 +204,7 @@ def train_all(context: TrialContext, run: Run, jobs: Sequence[FoldJob], what: st
     if context.settings.device.startswith(CLUSTER):
         if not run.settings_path.exists():
             begin(run, jobs[0])
-        cluster().side_by_side([partial(trained, position, job) for position, job in enumerate(jobs)])
+        cluster().side_by_side([partial(trained, position, job) for position, job in enumerate(jobs)], until)
         return
     for position, job in enumerate(jobs):
         trained(position, job, context.stopped)
@@ -221,18 +224,11 @@ def _reason_to_prune(context: TrialContext, trial: Trial, job: FoldJob, history:
     return TrialPruned(f"after {len(history)} of {epochs} epochs: below the others at that point")
 
 
-def _fit(
-    job: FoldJob,
-    watch: Watch,
-    log: EpochLog,
-    stop: Callable[[History], bool],
-    ended: Event,
-    until: float | None,
-) -> None:
+def _fit(job: FoldJob, watch: Watch, log: EpochLog, stop: Callable[[History], bool], ended: Event) -> None:
     if "+" in job.device:  # processes of their own, which can't be asked to stop
         each(train_fold, [job], job.device, watch, lambda job, told: None, tell=log)
     else:
-        perform(train_fold, job, watch, log, stop, ended, until)
+        perform(train_fold, job, watch, log, stop, ended)
     log.stored(job.fold)
 
 
