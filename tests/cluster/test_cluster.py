@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
@@ -30,6 +30,9 @@ from toolkit.training.cross_validation import train_fold
 from toolkit.training.fold import StoppedError
 from toolkit.training.jobs import FoldJob
 from toolkit.training.workers import perform
+
+if TYPE_CHECKING:
+    from toolkit.cluster.cluster import Cluster
 
 pytest.importorskip("ray", reason="folds are sent to other machines by Ray: pip install '.[cluster]'")
 silent: Watch = lambda fold, epoch, news: None  # noqa: E731
@@ -172,6 +175,13 @@ def test_a_fold_that_is_told_to_stop_leaves_its_state_here(machines: Simulated, 
     assert len(job.place.history) == 6
 
 
+def idle_on(found: "Cluster", nodes: Sequence[str]) -> list[str]:
+    """Which of these machines have a worker that waits for work."""
+    with found.crew.lock:
+        found.crew._welcome()
+        return [hand.told.node for hand in found.crew.idle if hand.told and hand.told.node in nodes]
+
+
 def test_machines_that_are_lost_cost_no_fold(machines: Simulated, tmp_path: Path) -> None:
     told = tiny.Heard()
     jobs, expected = on_cluster(tmp_path, machines, 4, "schedule.epochs=8")
@@ -192,7 +202,8 @@ def test_machines_that_are_lost_cost_no_fold(machines: Simulated, tmp_path: Path
     found.each(partial(saving, wait=0.3), jobs, lose_one, lambda job, told: None)
     assert [results(job) for job in jobs] == expected and len(found.given_on) == 1
     assert "another goes on from its last saved epoch" in str(told) and "1 given on" in found.summary()
-    (idle,) = [hand.told.node for hand in found.crew.idle if hand.told and hand.told.node in machines.others]
+    until(lambda: idle_on(found, machines.others))  # on a busy machine it may still be starting
+    (idle,) = idle_on(found, machines.others)
     machines.lose(idle)  # while it waits for work
     again = [replace(job, folder=tmp_path / "again" / job.folder.name) for job in jobs]
     found.each(train_fold, again, silent, lambda job, told: None)
