@@ -1,6 +1,5 @@
 """What a fold takes of a machine: measured where one is trained, asked for where the next one is to be."""
 
-import gc
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from toolkit.networks.speed import give_back_memory
 from toolkit.outcome import counted
 
 LOOK = 0.1  # seconds between two looks at what a process takes
@@ -86,9 +84,8 @@ class Meter:
         self._busy: list[float] | None = []  # None: nobody says
 
     def __enter__(self) -> Self:
-        gc.collect()  # what was there before isn't what this takes
-        give_back_memory()
         if self.gpu:
+            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         self._begun, self._computed = time.monotonic(), time.process_time()
         self._thread = Thread(target=self._look, daemon=True)

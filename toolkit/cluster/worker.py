@@ -4,6 +4,7 @@ What it learns goes to the driver as it is made: news, the state after each save
 folder holds. Nothing is written where the driver writes.
 """
 
+import gc
 import os
 import shutil
 import sys
@@ -31,8 +32,9 @@ from toolkit.competition import load_competition
 from toolkit.errors import OutOfMemory, UserError
 from toolkit.events import Epoch, Tell
 from toolkit.networks.devices import resolve_device
-from toolkit.networks.speed import Settings, fastest
+from toolkit.networks.speed import Settings, fastest, give_back_memory
 from toolkit.progress import Watch
+from toolkit.recipe import Recipe
 from toolkit.store import MANIFEST, hash_json, sha256
 from toolkit.training.budget import measure_speed
 from toolkit.training.fold import StoppedError
@@ -101,6 +103,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.cache, self.stopped = cache_folder(), Event()
+        self.last: Recipe | None = None
         self.folds = self.cache / "folds"
         self.folds.mkdir(exist_ok=True)
         _sweep(self.folds)
@@ -119,7 +122,11 @@ class Worker:
     def take(self, order: Order) -> Iterator[Told]:
         """Train a fold: bytes that were sent here for it, news, files, and as the last one of ENDS."""
         self.stopped.clear()
-        begun = time.monotonic()
+        begun, recipe = time.monotonic(), order.job.recipe
+        if self.last is not None and (self.last.model, self.last.batch_size) != (recipe.model, recipe.batch_size):
+            gc.collect()  # what another network left isn't what this one takes
+            give_back_memory()
+        self.last = recipe
         received = sum(unpack(self.cache, key, files, ray.get) for key, files in order.parcels.values())
         place = self.folds / f"{os.getpid()}-{token_hex(4)}"
         try:
