@@ -40,3 +40,15 @@ def test_the_newest_submission_is_held_against_the_practice_truth(
     assert old["leaderboard"] == 0.5
     np.savez(tmp_path / "t.npz", targets=[0, 1, 2, 1])
     assert call(tmp_path, capsys, "--practice", "--truth", str(tmp_path / "t.npz"))["leaderboard"] == 1
+
+
+def test_a_truth_in_the_form_of_a_submission_is_read_by_the_rows_of_the_test_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny.prepare(tmp_path)
+    (tests,) = tiny.project(tmp_path).labelled().test_images.shape[:1]
+    for name, label in (("said", 1), ("answers", 0)):
+        (tmp_path / f"{name}.txt").write_text(" ".join(["0"] * (tests - 1) + [str(label)]))
+    files = ["--submission", str(tmp_path / "said.txt"), "--truth", str(tmp_path / "answers.txt")]
+    found = call(tmp_path, capsys, "--practice", *files)
+    assert found["leaderboard"] == pytest.approx((tests - 1) / tests)

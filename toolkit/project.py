@@ -306,6 +306,8 @@ class Project(Opened):
         """Score a submission (none: the newest in the ledger) against truth (none: that of practice data, whose score
         the ledger keeps as the leaderboard's).
         """
+        import numpy as np
+
         from toolkit.data.data_folder import open_dataset
         from toolkit.data.sample_submission import followed
         from toolkit.submission.grading import grade, practice_truth
@@ -319,6 +321,8 @@ class Project(Opened):
         needs.unchanged(self)
         data = open_dataset(self.workspace.data) if read_manifest(self.workspace.data) else None
         ids, sizes = (None, None) if data is None else (data.test_ids, data.test_sizes)
+        if data is not None and ids is None and len(data.test_images):
+            ids = np.arange(len(data.test_images))
         given, submission = truth, Path(submission or self.ledger.newest_file)
         truth = Path(truth or practice_truth(self.workspace))
         found = grade(followed(self.competition, self.workspace), submission, truth, ids, sizes)
