@@ -21,8 +21,8 @@ import numpy as np
 
 from tests import tiny
 from tests.cluster.simulated import simulated
-from toolkit.cluster.cluster import Cluster
 from toolkit.cluster.place import ask, cluster
+from toolkit.cluster.stock import Stock
 from toolkit.data.dataset import Dataset
 from toolkit.events import Tell
 from toolkit.progress import Watch
@@ -140,7 +140,7 @@ def main() -> None:
     made.add_argument("--machines", type=int, default=3)
     made.add_argument("--folds", type=int, default=300, help="that are handed out and take no time")
     options = made.parse_args()
-    unshared = mock.patch.object(Cluster, "_scratch", return_value=Path("/nowhere"))
+    unshared = mock.patch.object(Stock, "shared_folder", return_value=Path("/nowhere"))
     with tempfile.TemporaryDirectory() as folder, unshared:
         found = measured(Path(folder), options.machines, options.folds)
     print(json.dumps(found) if options.json else report(found))

@@ -278,9 +278,7 @@ def side_by_side(competition: Path, recipe: str, device: torch.device, sizes: Si
     fields: dict[str, Any] = {"schedule__epochs": 2 * sizes.epochs, "batch_size": sizes.batch, "precision": "float32"}
     first, warm = None, project(competition, name, sizes, folder)
     warm.folds(2)
-    warm.train(
-        recipe, stress="none", **fields | {"schedule__epochs": 1}
-    )  # what PyTorch does once isn't the first way's
+    warm.train(recipe, stress="none", **fields | {"schedule__epochs": 1})  # what PyTorch does once isn't in the times
     for way, devices in ways.items():
         made = project(competition, devices, sizes, folder)
         made.folds(2)

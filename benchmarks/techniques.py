@@ -12,6 +12,7 @@ the mean of all that was trained is a blend, without views, from which one more 
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from toolkit.metrics.tally import Tally
 from toolkit.networks.predict import predict
 from toolkit.outcome import Table
 from toolkit.project import Project
-from toolkit.recipe import Recipe, override, with_epochs
+from toolkit.recipe import Distil, Recipe, override, with_epochs
 from toolkit.runs import Run
 from toolkit.scoring.comparison import compare
 from toolkit.scoring.decided import tally_by_fold
@@ -97,16 +98,16 @@ class Hidden:
         return tally_by_fold(self.labelled.competition, self.truth, values, where, [decisions])
 
 
-def trained(project: Project, recipe: Recipe, seconds: float, plain: Recipe | None = None) -> Run:
+def trained(project: Project, recipe: Recipe, seconds: float) -> Run:
     """For as many epochs as fit into the seconds, as fast as it is on this machine now; or as it was before.
 
-    plain: the recipe without the teacher that it has, for the speed; each epoch is longer by what is learnt from it.
+    Where it has a teacher each epoch is longer by what is learnt from it.
     """
     for run in project.runs():
         if with_epochs(run.recipe, recipe.schedule.epochs) == recipe:
             return run
-    cost = run_cost(project.labelled(), plain or recipe, "auto", project.device)
-    share = recipe.distil.share if plain else 0.0
+    cost = run_cost(project.labelled(), replace(recipe, distil=Distil()), "auto", project.device)
+    share = recipe.distil.share if recipe.distil.blend else 0.0
     return project.train(with_epochs(recipe, max(1, cost.epochs_within((1 - share) * seconds))))
 
 
@@ -143,7 +144,7 @@ def measure(
             "seconds": sum(run.seconds for run in runs),
         }
         learns = override(recipe, [f"distil.blend={blend.name}"])
-        figures["a network that learns from it"] = beside(trained(project, learns, seconds, recipe))
+        figures["a network that learns from it"] = beside(trained(project, learns, seconds))
     return figures
 
 

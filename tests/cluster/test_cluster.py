@@ -51,7 +51,7 @@ def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
 @pytest.fixture
 def unshared(machines: Simulated, monkeypatch: pytest.MonkeyPatch) -> Simulated:
     """No machine sees the workspace."""
-    monkeypatch.setattr("toolkit.cluster.cluster.Cluster._scratch", lambda *_: Path("/nowhere"))
+    monkeypatch.setattr("toolkit.cluster.stock.Stock.shared_folder", lambda *_: Path("/nowhere"))
     return machines
 
 
@@ -165,10 +165,10 @@ def test_a_search_makes_the_same_trials_several_at_a_time(machines: Simulated, t
 
 def test_a_fold_that_is_told_to_stop_leaves_its_state_here(machines: Simulated, tmp_path: Path) -> None:
     (job,), (expected,) = on_cluster(tmp_path, machines, 1, "schedule.epochs=6")
-    cluster().needs.clear()
+    cluster().allotments.measured.clear()
     with pytest.raises(StoppedError):
         perform(partial(saving, wait=0.5), job, silent, stop=lambda history: len(history) == 2)
-    assert len(cluster().needs) == 1  # by what it took until then
+    assert len(cluster().allotments.measured) == 1  # by what it took until then
     assert job.place.state.exists() and not job.place.finished
     perform(train_fold, job, silent)
     assert results(job) == expected and not job.place.state.exists()
@@ -217,8 +217,8 @@ def test_what_goes_wrong_there_is_said_here(machines: Simulated, tmp_path: Path)
         perform(train_fold, wild, silent)
     with pytest.raises(UserError, match=r"fold 0 ended the process that trained it twice, .* lower batch_size"):
         perform(dying, wild, silent)
-    (guess,) = cluster().guesses.values()
-    assert guess.memory > cluster().first.memory  # it is given more, the next time
+    (guess,) = cluster().allotments.guessed.values()
+    assert guess.memory > cluster().allotments.first.memory  # it is given more, the next time
     with pytest.raises(UserError, match="it did not fit into memory; lower batch_size"):
         perform(too_large, wild, silent)
     leave()

@@ -8,44 +8,38 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from math import ceil
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 
-from toolkit.cluster import parcels, worker
+from toolkit.cluster import worker
+from toolkit.cluster.allotments import Allotments
 from toolkit.cluster.connection import Machine, disconnect, machines, places
-from toolkit.cluster.crew import Crew, Hand
+from toolkit.cluster.crew import HEAR, Crew, Hand, is_gone, stream
 from toolkit.cluster.fold_files import state_of, write
-from toolkit.cluster.need import MARGIN, Need, Used, largest
-from toolkit.cluster.parcels import Parcel
+from toolkit.cluster.need import Need, Used
+from toolkit.cluster.stock import Stock, needed
 from toolkit.cluster.worker import DONE, EPOCH, FAILED, FILE, FULL, NEWS, REFUSED, STOPPED, TOLD, Order
 from toolkit.errors import UserError
 from toolkit.events import Epoch, Tell, unheard
 from toolkit.leftovers import forget, of_no_use_to
 from toolkit.networks.speed import Settings
 from toolkit.outcome import counted
-from toolkit.partial_files import scratch
 from toolkit.progress import Progress, Watch
 from toolkit.recipe import to_dict
 from toolkit.store import hash_json
 from toolkit.training.fold import Stop, StoppedError
 from toolkit.training.jobs import FoldJob
 
-POLL = 0.5  # seconds between two looks whether anything was asked of this process meanwhile
 LOST = 20  # times that a fold is given on whose machine is gone,
 KILLED = 1  # or whose process alone died: what the fold does to its memory may have killed it
-HEARD = 5.0  # seconds in which it is known of a machine that it is lost
 STATES = 50e6  # bytes a second of saved epochs that all machines together send here
-UNKNOWN = 2e9  # bytes of memory for a fold of which nothing is known, where every machine has as much for each
 KNOWN = 2.0  # seconds for which what machines there are is remembered
 Work = Callable[..., Any]
 
@@ -58,8 +52,7 @@ class Cluster:
     """The machines, the workers that were started on them, and what each does.
 
     threads: of a fold, as many as it would have here where a machine has them, as the bits of a sum depend on their
-    number; first: what is asked for a fold of which nothing is known, on a GPU where there are any; needs: measured,
-    by what folds have in common; guesses: of those that failed since for want of memory.
+    number; allotments: what is asked for each, on a GPU where there are any.
     """
 
     def __init__(self, device: str, progress: Progress) -> None:
@@ -74,10 +67,7 @@ class Cluster:
             raise UserError(f"no machine of the cluster has a GPU: {names}; leave out --device cuda, or start one")
         most = max(one.cpus // max(1, one.gpus) if gpus else one.cpus for one in able)
         self.threads = max(1, min(torch.get_num_threads(), int(most)))
-        bare = Need(self.threads, gpus)
-        room = min((one.memory // max(1, places([one], bare)) for one in able), default=0.0)
-        self.first = self.need = replace(bare, memory=int(min(UNKNOWN, room)))
-        self.needs, self.guesses = dict[str, Need](), dict[str, Need]()
+        self.allotments = Allotments(lambda: self.machines, able, Need(self.threads, gpus))
         self.crew = Crew(lambda: self.machines, self._name_of, self._tell_of_want)
         self.busy: dict[Hand, str] = {}  # what each is at
         self.trained: Counter[str] = Counter()  # folds, by machine
@@ -87,15 +77,15 @@ class Cluster:
         self.ended, self.lock = threading.Event(), threading.RLock()
         self._thread = threading.local()  # of `side_by_side`: what ends it, and when it waits no longer
         self._settings: dict[str, Settings] = {}
-        self._stock: dict[str, list[tuple[str, list[Any]]]] = {}
-        self._scratches, self._left = dict[Path, Path](), ExitStack()
+        self.stock = Stock()
         progress.say(f"cluster: {self}")
 
     def __str__(self) -> str:
         found = self.machines
         cpus, gpus = (int(sum(getattr(one, what) for one in found)) for what in ("cpus", "gpus"))
         has = f"{counted(cpus, 'CPU')}, {counted(gpus, 'GPU')}" if gpus else counted(cpus, "CPU")
-        each = self.need if self.needs else replace(self.need, memory=0)
+        need = self.allotments.last
+        each = need if self.allotments.measured else replace(need, memory=0)
         return f"{counted(len(found), 'machine')} with {has}, {counted(self.places, 'fold')} at a time, {each} each"
 
     @property
@@ -112,7 +102,7 @@ class Cluster:
         """Folds that are trained at a time, like the one that was measured last; one at least: a machine may come
         back.
         """
-        return max(1, places(self.machines, self.need))
+        return max(1, places(self.machines, self.allotments.last))
 
     def _name_of(self, node: str) -> str:
         self.machines  # noqa: B018 their names are looked up
@@ -127,43 +117,15 @@ class Cluster:
 
     def measure(self, job: FoldJob) -> None:
         """What such a fold takes, by a few steps of it, where that isn't known."""
-        kind = _kind(job)
-        if kind not in self.needs:
+        if not self.allotments.knows(job):
             self.run(worker.some_steps, job, lambda *news: None)
-        with self.lock:
-            self.need = self.needs[kind]
-
-    def _need_of(self, job: FoldJob) -> Need:
-        """Of one that wasn't measured: a whole GPU, and memory for any that was, if every machine has it."""
-        kind = _kind(job)
-        with self.lock:
-            found = self.guesses.get(kind) or self.needs.get(kind)
-            if found or not self.needs:
-                return found or self.first
-            most = max(one.memory for one in self.needs.values())
-        able = [one.memory for one in self.machines if places([one], replace(self.first, memory=0))]
-        return replace(self.first, memory=int(min(most, *able) if able else most))
+        self.allotments.look_at(job)
 
     def _learn(self, job: FoldJob, hand: Hand, used: Used) -> None:
-        """What is asked for such folds from now on: what any of them took."""
-        kind, seen = _kind(job), hand.need.after(used)
-        with self.lock:
-            before, known = self.places, self.needs.get(kind)
-            self.guesses.pop(kind, None)
-            self.need = self.needs[kind] = self._within(seen if known is None else largest([known, seen]))
-            tells = self.places != before or (known is None and len(self.needs) == 1)
-        if tells:
+        before = self.places
+        first = self.allotments.learn(job, hand.need, used)
+        if first or self.places != before:
             self.progress.say(f"cluster: {self}")
-
-    def _within(self, need: Need) -> Need:
-        """With no more memory than a machine has, so that it is tried at least; machines that are alike have a little
-        more or less.
-        """
-        found = [one.memory for one in self.machines if places([one], replace(need, memory=0))]
-        if not found:
-            return need
-        enough = [memory for memory in found if memory >= need.memory / MARGIN]
-        return replace(need, memory=int(min(need.memory, min(enough) if enough else max(found))))
 
     def lines(self) -> list[str]:
         """What runs where, a line a worker; what was given on."""
@@ -245,7 +207,7 @@ class Cluster:
         try:
             for thread in threads:
                 while thread.is_alive():
-                    thread.join(POLL)
+                    thread.join(HEAR)
         except BaseException:  # ctrl-C, which this thread alone hears
             ended.set()
             for thread in threads:
@@ -273,7 +235,7 @@ class Cluster:
         ended = ended or getattr(self._thread, "ended", None) or threading.Event()
         until, lost, killed = getattr(self._thread, "until", None), 0, 0
         while True:
-            hand = self.crew.take(self._need_of(job), ended, self.ended, until=until)
+            hand = self.crew.take(self.allotments.of(job), ended, self.ended, until=until)
             self.busy[hand] = ""
             try:
                 answer = self._told(hand, work, job, watch, tell, stop, ended)
@@ -282,12 +244,10 @@ class Cluster:
                 if not self.busy[hand]:  # it waited for work
                     self.progress.say(f"{hand.machine} is gone; others do what it would have done")
                     continue
-                gone = _is_gone(hand)
+                gone = is_gone(hand)
                 lost, killed = lost + gone, killed + (not gone)
                 if not gone:
-                    with self.lock:
-                        more = replace(hand.need, memory=2 * hand.need.memory)
-                        self.guesses[_kind(job)] = self._within(more)
+                    self.allotments.give_more_memory(job, hand.need)
                 if lost > LOST or killed > KILLED:
                     raise UserError(self._too_often(job, hand, killed > KILLED)) from None
                 self._tell_of_loss(job, hand, gone)
@@ -300,8 +260,7 @@ class Cluster:
                     self.busy.pop(hand, None)
             self.crew.give_back(hand)
             if answer[0] == FULL and 0 < hand.need.gpus < 1:  # the others took more than their share, or it does
-                with self.lock:
-                    self.guesses[_kind(job)] = replace(hand.need, gpus=1)
+                self.allotments.give_whole_gpu(job, hand.need)
                 continue
             return self._answer(hand, job, *answer, learns=learns)
 
@@ -383,9 +342,7 @@ class Cluster:
         """All that a worker tells until it has ended: the last of it."""
         what = f"{job.folder.parent.name} fold {job.fold}"
         self.busy[hand], told_to_stop, first = f"{what}: starting", False, True
-        for kind, content in _stream(
-            hand.actor.take.options(num_returns="streaming").remote(order), ended, self.ended
-        ):
+        for kind, content in stream(hand.actor.take.options(num_returns="streaming").remote(order), ended, self.ended):
             if first:
                 self.sent[hand.machine] += content
                 first = False
@@ -406,71 +363,19 @@ class Cluster:
         raise _Lost
 
     def _order(self, hand: Hand, work: Work, job: FoldJob, asks: bool) -> Order:
-        needed = self._parcels(work, job)
-        shares, lacking = ray.get(hand.actor.lacks.remote([one.key for one in needed.values()], self._scratch(job)))
+        sent = needed(work, job)
+        keys, shared = [one.key for one in sent.values()], self.stock.shared_folder(job)
+        shares, lacking = ray.get(hand.actor.lacks.remote(keys, shared))
         if shares:  # the workspace, and so the data and all runs
-            needed = {role: one for role, one in needed.items() if role not in ("data", "teacher")}
-        files = {role: (one.key, self._blocks(one) if one.key in lacking else []) for role, one in needed.items()}
+            sent = {role: one for role, one in sent.items() if role not in ("data", "teacher")}
+        files = {role: (one.key, self.stock.blocks(one) if one.key in lacking else []) for role, one in sent.items()}
         until = None if job.deadline is None else job.deadline - time.monotonic()
         there = replace(job, device=self.device, deadline=None)
         pace = STATES / self.places
         return Order(work, there, files, state_of(job), until, self.threads, pace, asks, list(sys.argv))
 
-    def _parcels(self, work: Work, job: FoldJob) -> dict[str, Parcel]:
-        made = {"code": parcels.code_of(job), "data": parcels.data_of(job), "teacher": parcels.teacher_of(job, work)}
-        if (weights := parcels.weights_of(job)).files:
-            made["weights"] = weights
-        return {role: one for role, one in made.items() if one is not None}
-
-    def _blocks(self, one: Parcel) -> list[tuple[str, list[Any]]]:
-        """In Ray's store, once for all machines."""
-        with self.lock:
-            if one.key not in self._stock:
-                self._stock[one.key] = [
-                    (name, [ray.put(np.array(b)) for b in blocks]) for name, blocks in one.blocks()
-                ]
-            return self._stock[one.key]
-
-    def _scratch(self, job: FoldJob) -> Path:
-        """A folder in the job's workspace; who sees it shares the workspace."""
-        workspace = job.data.parent.resolve()
-        with self.lock:
-            if workspace not in self._scratches:
-                self._scratches[workspace] = self._left.enter_context(scratch(workspace))
-            return self._scratches[workspace]
-
     def close(self) -> None:
         """Nothing is left running of it."""
         self.ended.set()
-        self._left.close()
+        self.stock.close()
         disconnect()
-
-
-def _kind(job: FoldJob) -> str:
-    """What folds have in common that take the same."""
-    of = job.recipe
-    parts = [asdict(part) for part in (of.model, of.images, of.sets)]
-    return hash_json([str(job.data), *parts, of.batch_size, of.precision, of.schedule.freeze, job.teacher is None])
-
-
-def _is_gone(hand: Hand) -> bool:
-    """Is its machine lost, of which Ray hears a little later than of the process?"""
-    until = time.monotonic() + HEARD
-    while hand.told is not None and hand.told.node in {one.node for one in machines()}:
-        if time.monotonic() > until:
-            return False
-        time.sleep(POLL)
-    return True
-
-
-def _stream(told: Any, *ended: threading.Event) -> Iterator[tuple[int, Any]]:
-    """What a worker yields, as it comes; KeyboardInterrupt once one of these is set."""
-    while True:
-        if any(one.is_set() for one in ended):
-            raise KeyboardInterrupt
-        ready, _ = ray.wait([told], timeout=POLL, fetch_local=False)
-        if ready:
-            try:
-                yield ray.get(next(told))
-            except StopIteration:
-                return

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,13 +11,15 @@ import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from toolkit.cluster import worker
-from toolkit.cluster.connection import Machine, places
+from toolkit.cluster.connection import Machine, machines, places
 from toolkit.cluster.need import Need
 from toolkit.cluster.worker import Hello, Worker
 from toolkit.errors import UserError
 from toolkit.training.fold import StoppedError
 
 POLL = 0.1  # seconds between two looks who is free
+HEAR = 0.5  # seconds between two looks whether anything was asked of this process while a worker is heard
+HEARD = 5.0  # seconds in which it is known of a machine that it is lost
 SCARCE = 10.0  # seconds of waiting for a machine of which nothing is said
 LATE = 60.0  # seconds after which room is made for who waits,
 KEPT = 600.0  # for so long
@@ -204,6 +206,29 @@ class Crew:
         with self.lock:
             self.busy.remove(hand)
             self.idle.append(hand)
+
+
+def is_gone(hand: Hand) -> bool:
+    """Is its machine lost, of which Ray hears a little later than of the process?"""
+    until = time.monotonic() + HEARD
+    while hand.told is not None and hand.told.node in {one.node for one in machines()}:
+        if time.monotonic() > until:
+            return False
+        time.sleep(HEAR)
+    return True
+
+
+def stream(told: Any, *ended: threading.Event) -> Iterator[tuple[int, Any]]:
+    """What a worker yields, as it comes; KeyboardInterrupt once one of these is set."""
+    while True:
+        if any(one.is_set() for one in ended):
+            raise KeyboardInterrupt
+        ready, _ = ray.wait([told], timeout=HEAR, fetch_local=False)
+        if ready:
+            try:
+                yield ray.get(next(told))
+            except StopIteration:
+                return
 
 
 def _last_line(error: BaseException) -> str:

@@ -39,7 +39,6 @@ from toolkit.store import MANIFEST, hash_json, sha256
 from toolkit.training.budget import measure_speed
 from toolkit.training.fold import StoppedError
 from toolkit.training.jobs import FoldJob
-from toolkit.weight_files import look_in
 
 CACHE = "TOOLKIT_CLUSTER_CACHE"  # in a machine's environment: the folder of what is sent to it
 EVERY = 0.5  # seconds between two news of a fold, and two looks for what is to be sent
@@ -196,16 +195,12 @@ def _train(work: Callable[..., Any], job: FoldJob, order: Order, told: "SimpleQu
 
     more, meter = {"stop": stop} if order.asks else {}, Meter(job.device)
     try:
-        for folder in job.weights:
-            look_in(folder)
         with meter:
             answer = work(job, watch, tell, **more)
         told.put((DONE, (answer, meter.used)))
     except StoppedError:
         told.put((STOPPED, meter.used))
-    except OutOfMemory as error:
-        told.put((FULL, str(error)))
-    except (MemoryError, torch.OutOfMemoryError):
+    except (OutOfMemory, MemoryError, torch.OutOfMemoryError):
         told.put((FULL, str(OutOfMemory())))
     except UserError as error:
         told.put((REFUSED, str(error)))

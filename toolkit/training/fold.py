@@ -29,7 +29,6 @@ from toolkit.training.batches import MIX, WATCH, Batch, Batches, generator, rare
 from toolkit.training.freezing import thawed_from
 from toolkit.training.jobs import FoldJob, Trained
 from toolkit.training.loop import REFRESH, Training
-from toolkit.weight_files import look_in
 
 SAVE_SECONDS = 20.0  # between saved states: short epochs would spend more time on the disk than on training
 WATCHED = 256  # validation samples scored now and then: a search may give a trial up by it, nothing else is decided
@@ -72,8 +71,6 @@ def fit_fold(
     be built.
     """
     started = time.monotonic()
-    for folder in reversed(job.weights):  # which another process knows nothing of
-        look_in(folder)
     training, schedule = Training(job), job.recipe.schedule
     best, best_epoch, best_weights = -np.inf, -1, None
     history: list[dict[str, Any]] = []

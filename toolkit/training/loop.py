@@ -42,6 +42,7 @@ from toolkit.training.pseudo_labels import Taught, Teacher
 from toolkit.training.task_losses import build_soft_task_loss, build_task_loss
 from toolkit.training.watched import watched_part, watches
 from toolkit.training.weight_averages import Average, Snapshots, Weights, greedy_soup, refresh_norm, uniform
+from toolkit.weight_files import look_in
 
 RESCUE = 0.3  # of the learning rate is left after the loss was no number
 REFRESH = 16  # batches for the statistics of batch norm of the weights that are predicted with
@@ -57,6 +58,8 @@ class Training:
     """The network and all that changes while it is trained."""
 
     def __init__(self, job: FoldJob) -> None:
+        for folder in reversed(job.weights):  # which another process knows nothing of
+            look_in(folder)
         competition, dataset = self.competition, self.dataset = job.open()
         task, self.lr = competition.task, 0.0
         self.truth = open_dataset(job.data).targets

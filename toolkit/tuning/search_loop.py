@@ -21,7 +21,6 @@ from toolkit.recipe import to_dict
 from toolkit.search_space import OutsideError, drawn, parameters
 from toolkit.store import hash_json
 from toolkit.training.budget import trial_epochs
-from toolkit.training.cross_validation import prepare
 from toolkit.tuning.board import Board
 from toolkit.tuning.clock import RESERVE, Clock, passed, start
 from toolkit.tuning.finals import finals, merge_all, missing_seconds
@@ -30,7 +29,7 @@ from toolkit.tuning.settings import UNPRUNED, SearchSettings
 from toolkit.tuning.storage import storage_faults
 from toolkit.tuning.study import ERROR, Told, begun_trials, enqueue, in_turn, open_study, others_running, revive, work
 from toolkit.tuning.summary import SCORES, Search, summarize
-from toolkit.tuning.trial_runs import POLL, TrialContext, evaluate
+from toolkit.tuning.trial_runs import POLL, TrialContext, evaluate, prepared
 from toolkit.tuning.trials import Rivals
 
 COSTLIER = 1.5  # times as much as the default recipe a trial of the space is taken to cost
@@ -97,7 +96,7 @@ def at_once(context: TrialContext, ended: Told) -> None:
         study = optuna.load_study(study_name=context.study.study_name, storage=context.study._storage, sampler=own)
         _work(replace(context, study=study, stopped=stopped), told)
 
-    if machines.first.gpus and wanted(context, context.study.get_trials(deepcopy=False)):
+    if machines.allotments.first.gpus and wanted(context, context.study.get_trials(deepcopy=False)):
         _measure(context)  # how many trials share a GPU
     most = min(machines.places, context.settings.most_trials or machines.places)
     context.board.more = machines.lines
@@ -106,9 +105,8 @@ def at_once(context: TrialContext, ended: Told) -> None:
 
 def _measure(context: TrialContext) -> None:
     """What a fold of the competition's own recipe takes there, if that can be trained."""
-    example = context.settings.example(context.labelled.competition)
     with suppress(UserError), context.clock.counting():
-        _, jobs = prepare(context.labelled, example, context.settings.device, within=context.clock.for_measuring)
+        _, jobs = prepared(context, context.settings.example(context.labelled.competition))
         cluster().measure(jobs[0])
 
 
