@@ -155,6 +155,15 @@ def test_what_is_free_makes_room_for_what_needs_more(make: Any) -> None:
     assert large.got().need.memory == 3 * GB and len(played.actors) == 1
 
 
+def test_a_worker_that_waits_for_a_machine_is_asked_for_no_longer_than_somebody_wants_it(make: Any) -> None:
+    crew, played = make(machine(cpus=2))
+    first = Taking(crew, Need(2)).got()
+    second = Taking(crew, Need(2))
+    assert second.waits() and len(played.actors) == 2, "one has no machine yet"
+    crew.give_back(first)
+    assert second.got() is first and played.actors == [first.actor] and not crew.starting
+
+
 def test_nothing_is_ended_where_there_is_room(make: Any) -> None:
     crew, played = make(machine("a", memory=64 * GB), machine("b", memory=64 * GB))
     hands = [crew.take(Need(1, memory=GB)) for _ in range(4)]

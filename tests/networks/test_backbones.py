@@ -95,6 +95,8 @@ def test_asking_for_options_draws_nothing() -> None:
         ("ResNet18", "timm has no network 'ResNet18'; did you mean resnet18, "),
         ("", "timm has no network ''; timm.list_models"),
         ("resnet18.nonsense", "timm has no weights 'nonsense' of resnet18; there are a1_in1k, "),
+        ("hf-hub:timm/resnet18.a1_in1k", "hf-hub:timm/resnet18.a1_in1k is an address: name the network as timm"),
+        ("local-dir:/weights/resnet18", "--weights FOLDER for a folder with a file of its weights"),
     ],
 )
 def test_a_network_that_timm_does_not_know_is_told(name: str, said: str, pretrained: bool) -> None:

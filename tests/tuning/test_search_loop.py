@@ -298,7 +298,8 @@ def test_a_search_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
     for trial in trials:
         if trial.state == TrialState.COMPLETE:
             assert trial.values == [pytest.approx(run_of(found, trial).score)]
-    assert {run_of(found, trial) for trial in begun if "run" in trial.user_attrs} == set(runs(found))
+    # one that is tried again may be killed before it names its run
+    assert {run_of(found, trial) for trial in trials if "run" in trial.user_attrs} == set(runs(found))
 
 
 def whole_search(root: Path) -> None:

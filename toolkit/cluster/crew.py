@@ -98,6 +98,7 @@ class Crew:
         finally:
             with self.lock:
                 self.waiting.remove(asks)
+                self._end_unwanted()
 
     def _pending(self, need: Need) -> int:
         return sum(hand.need == need for hand in self.starting)
@@ -125,14 +126,17 @@ class Crew:
         kept = self._kept(asks)
         return not kept or self._room(asks.need, kept) > self._pending(asks.need)
 
-    def _make_room(self, asks: _Waiting) -> None:
-        """End those that start for nobody, and of those that are free the longest idle ones where nothing else gives
-        room, as it is reckoned, or seems to after a while: other commands may have their part of the machines.
-        """
+    def _end_unwanted(self) -> None:
+        """End those that start for nobody: a cluster that grows by itself would start a machine for them."""
         wanted = [one.need for one in self.waiting]
         for hand in [hand for hand in self.starting if hand.need not in wanted]:
             self.starting.remove(hand)
             self.drop(hand)
+
+    def _make_room(self, asks: _Waiting) -> None:
+        """Of those that are free end the longest idle ones where nothing else gives room, as it is reckoned, or seems
+        to after a while: other commands may have their part of the machines.
+        """
         if any(self._free(one) for one in self.waiting):
             return  # it is taken in a moment
         able = {machine.node for machine in self.machines() if places([machine], asks.need)}

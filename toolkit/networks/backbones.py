@@ -58,8 +58,11 @@ def _check_known(timm_name: str) -> None:
     import timm
 
     name, _, weights = timm_name.partition(".")
-    if ":" in name:  # in a folder or on the hub, by its address
-        return
+    if ":" in timm_name:  # in a folder or on the hub, where timm looks for it for half a minute
+        raise UserError(
+            f"{timm_name} is an address: name the network as timm.list_models() does, and say --weights FOLDER for a "
+            "folder with a file of its weights"
+        )
     if not timm.is_model(name):
         near = get_close_matches(name.lower(), timm.list_models(), 3)
         meant = f"did you mean {listed(near)}?" if near else "timm.list_models() has all"
