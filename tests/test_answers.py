@@ -76,7 +76,7 @@ def test_a_decided_answer_has_names_and_values_have_none() -> None:
     assert grades.labels.size == 0 and grades.margins is None
     numbers = buds.prediction(images, ids, np.ones((2, 2)))
     assert numbers.decided is None
-    with pytest.raises(ValueError, match="isn't one class an image"):
+    with pytest.raises(ValueError, match="isn't one class per image"):
         _ = numbers.names
 
 
@@ -122,7 +122,7 @@ def test_a_truth_of_each_kind_is_checked(name: str, targets: object, reason: str
 
 def test_code_is_for_one_label_an_image() -> None:
     scans = small("scans")
-    with pytest.raises(ValueError, match="a code submission says one label an image; other outputs"):
+    with pytest.raises(ValueError, match="a code submission says one label per image; other outputs"):
         type(scans)(**{**vars(scans), "try_submission": blood_cells.try_submission})
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolkit.probabilities import chunks, no_values, open_probabilities, probabilities, read, write_probabilities
-from toolkit.task import Classification
+from toolkit.task import Classification, Labels, OverlappingMasks
 from toolkit.top_k import ALL, KEPT, TopK, record_type, top
 
 CLASSES = 1200
@@ -71,4 +71,6 @@ def test_up_to_a_thousand_classes_all_are_stored() -> None:
     from toolkit.probabilities import value_type
 
     few, many = (Classification(tuple(map(str, range(n))), (8, 8, 3)) for n in (ALL, ALL + 1))
+    labels = Labels(("a", "b"), (8, 8, 3))  # of which .9998 may cost as much as 4 true ones, if it were stored as 1
+    assert value_type(labels) == np.float32 and value_type(OverlappingMasks(("a", "b"), (8, 8, 3))) == np.float16
     assert value_type(few) == np.float16 and value_type(many) == record_type(ALL + 1)

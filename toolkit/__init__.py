@@ -36,11 +36,12 @@ _HOMES = {
         "errors": "UserError",
         "events": "Epoch Scores",
         "formats.dialect": "Dialect",
-        "metrics.confusion": "Accuracy MacroF1 MeanIoU",
+        "metrics.confusion": "Accuracy ConfusionMetric MacroF1 MeanIoU",
         "metrics.heads": "HeadAccuracy WeightedMacroRecall",
         "metrics.labels": "LabelAccuracy LabelF1 SamplesF1",
         "metrics.lists": "MAP",
         "metrics.masks": "MeanDice MeanIoUPrecision",
+        "metrics.metric": "CountedMetric WeighedMetric",
         "metrics.numbers": "Mae Pearson R2 Rmse Rmsle",
         "metrics.organisers": "from_function from_grade from_score",
         "metrics.probabilistic": "LogLoss ProbabilisticF1",
@@ -102,11 +103,12 @@ if TYPE_CHECKING:  # the same for editors and mypy
     from toolkit.images.places import Places
     from toolkit.images.reading import read_image
     from toolkit.images.tiles import Tiles, tiles
-    from toolkit.metrics.confusion import Accuracy, MacroF1, MeanIoU
+    from toolkit.metrics.confusion import Accuracy, ConfusionMetric, MacroF1, MeanIoU
     from toolkit.metrics.heads import HeadAccuracy, WeightedMacroRecall
     from toolkit.metrics.labels import LabelAccuracy, LabelF1, SamplesF1
     from toolkit.metrics.lists import MAP
     from toolkit.metrics.masks import MeanDice, MeanIoUPrecision
+    from toolkit.metrics.metric import CountedMetric, WeighedMetric
     from toolkit.metrics.numbers import R2, Mae, Pearson, Rmse, Rmsle
     from toolkit.metrics.organisers import from_function, from_grade, from_score
     from toolkit.metrics.probabilistic import LogLoss, ProbabilisticF1

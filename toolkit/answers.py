@@ -93,7 +93,7 @@ class Prediction:
     def names(self) -> list[str]:
         """Of the decided classes or grades (M,), one an image."""
         if self.decided is None or self.sizes is not None or self.decided.ndim > 1 or self.task is None:
-            raise ValueError("the answer isn't one class an image")
+            raise ValueError("the answer isn't one class per image")
         return [self.task.classes[at] for at in self.decided]
 
 

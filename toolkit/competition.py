@@ -104,8 +104,8 @@ class Competition:
         object.__setattr__(self, "metric", metric_of(self.metric, self.task))
         if self.try_submission is not None and not self._may_be_code:
             raise ValueError(
-                "a code submission says one label an image; other outputs, and metrics of probabilities, need a file: "
-                "leave out try_submission"
+                "a code submission says one label per image; other outputs, and metrics of probabilities, need a "
+                "file: leave out try_submission"
             )
         if self.task.masks and len(self.task.classes) > IGNORED:
             raise ValueError(f"{len(self.task.classes)} classes of masks; at most {IGNORED} are supported")
@@ -231,7 +231,7 @@ class Competition:
         return replace(made, answered=answer, **more)
 
     def tally(self, truth: np.ndarray, values: np.ndarray, decisions: Decisions = PLAIN) -> Tally:
-        """What the metric counts of targets (N, ...) and a network's values (N, channels, ...), a row a sample."""
+        """What the metric counts of targets (N, ...) and a network's values (N, channels, ...), one row per sample."""
         return self.metric.tally(self.task, truth, self.decide(values, decisions), self.scored)
 
     def tally_of(self, arrays: Mapping[str, np.ndarray]) -> Tally:

@@ -31,8 +31,9 @@ def add_options(made: argparse.ArgumentParser) -> None:
         "--truth",
         type=Path,
         metavar="FILE",
-        help="what is right, in the form of a submission; or an .npz with `targets`, a row a test image, in the form "
-        "and order of the competition's `load`, and for code the test `images` (default: the practice data's truth)",
+        help="what is right, in the form of a submission; or an .npz with `targets`, one row per test image, in "
+        "the form and order of the competition's `load`, and for code the test `images` (default: the practice data's "
+        "truth)",
     )
 
 

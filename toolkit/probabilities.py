@@ -1,7 +1,8 @@
 """Predicted probabilities on disk: `.npy` files that are memory-mapped, read and written in parts.
 
-float16 for labels, float32 for numbers; for masks uint8 (0..255 for 0..1) where that changes the score by less than a
-rounding. Of many classes an image the likeliest alone are stored (`TopK`).
+float16 for classes and grades; float32 for numbers, and for yes/no labels, of which float16 can't tell .9998 from 1;
+for masks uint8 (0..255 for 0..1) where that changes the score by less than a rounding. Of many classes an image the
+likeliest alone are stored (`TopK`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,10 +23,11 @@ Mix = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
 
 
 def value_type(task: Task) -> np.dtype:
-    """Of what is stored: float16 for probabilities, float32 for numbers, records of the likeliest of many classes."""
+    """Of what is stored of labels, classes, grades and numbers; records of the likeliest of many classes."""
     if isinstance(task, Classification) and task.channels > ALL:
         return record_type(task.channels)
-    return np.dtype(np.float32 if any(output.kind == "numbers" for output in task.outputs) else np.float16)
+    fine = any(output.kind in ("numbers", "labels") for output in task.outputs) and not task.masks
+    return np.dtype(np.float32 if fine else np.float16)
 
 
 def write_probabilities(path: Path, parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: DTypeLike) -> None:

@@ -314,7 +314,7 @@ def check_sizes(images: Images, task: Task, code: bool) -> None:
 
 
 def _plain(task: Task) -> bool:
-    """Is it one label an image? Its recipes have always been taken with words for masks, which do nothing."""
+    """Is it one label per image? Its recipes have always been taken with words for masks, which do nothing."""
     return task.exclusive and not task.masks
 
 

@@ -2,7 +2,7 @@
 
 Kaggle, rsna-breast-cancer-detection, page Data: train.csv has a row a mammogram, train_images/<patient>/<image>.dcm
 has more than 8 bits and says how it is to be shown; all of a breast are one prediction. Many are JPEG 2000, so
-`pip install -e .[dicom]`, unpack into FOLDER, and:
+`pip install '.[dicom]'`, unpack into FOLDER, and:
 
     compete run examples/rsna_breast --data FOLDER --budget 12h images.size=768
 

@@ -47,7 +47,7 @@ def test_it_is_recognised_said_kept_and_followed_after_the_files_are_gone(raw: P
     assert followed(SHORT, workspace) is SHORT
     load(SHORT, workspace, raw, heard)
     assert heard.said[-1] == (
-        "the submission follows from sampleSubmission.csv: a row an image of `Id`, one class in Category"
+        "the submission follows from sampleSubmission.csv: one row per image of `Id`, one class in Category"
     )
     (raw / "sampleSubmission.csv").unlink()
     made = followed(SHORT, workspace)

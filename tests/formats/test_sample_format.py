@@ -35,7 +35,7 @@ def test_each_form_is_written_as_the_sample_and_read_back_after_it_was_stored(na
     )
     keys = [form.image, *([form.thing] if form.thing else [])]
     assert list(ours.columns) == list(theirs.columns) and ours[keys].equals(theirs[keys])
-    assert form.told().startswith("the submission follows from sample_submission.csv: a row an image")
+    assert form.told().startswith("the submission follows from sample_submission.csv: one row per image")
 
 
 @pytest.mark.parametrize("name", ["columns of other names", "a column a class", "a row a label", "numbers"])

@@ -55,7 +55,7 @@ def test_nothing_is_downloaded_for_a_folder_that_can_not_be_written(home: Path, 
 def test_without_a_client_it_is_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setitem(__import__("sys").modules, "kaggle", None)
     assert new([str(home), "--kaggle", NAME]) == 1
-    assert "install it with `pip install -e .[kaggle]`" in capsys.readouterr().out.replace("\n", " ")
+    assert "install it with `pip install '.[kaggle]'`" in capsys.readouterr().out.replace("\n", " ")
     with pytest.raises(SystemExit, match="2"):
         new([str(home)])
     assert "give --data DIR, or --kaggle NAME" in capsys.readouterr().err

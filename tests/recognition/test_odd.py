@@ -26,7 +26,7 @@ def lines_of(made: New) -> list[str]:
 
 @pytest.fixture
 def taken(home: Path, tmp_path: Path) -> Callable[..., New]:
-    """Draws, writes, loads it all the way, with a submission's rehearsal; no more is to be chosen than the metric."""
+    """Draws, writes, loads it all the way, with a submission's rehearsal; only rules and metric are to be chosen."""
 
     def of(draw: Callable[[Path], None], **given: object) -> New:
         draw(tmp_path / "data")
@@ -34,7 +34,7 @@ def taken(home: Path, tmp_path: Path) -> Callable[..., New]:
         assert not made.fault, made.fault
         lines = lines_of(made)
         assert len(lines) < 60 and max(map(len, lines)) < 120, max(lines, key=len)
-        assert sum("# CHOOSE" in line for line in lines) == ("metric" not in given)
+        assert sum("# CHOOSE" in line for line in lines) == 1 + ("metric" not in given)
         project = project_of(home, tmp_path / "data")
         load(project.competition, project.workspace, tmp_path / "data")
         open_dataset(project.workspace.data)

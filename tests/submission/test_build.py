@@ -115,6 +115,14 @@ def test_a_writer_that_changes_labels_is_caught_and_leaves_nothing(
             r"bytes, more than 20; blend fewer runs \(rule submission_bytes: README.md, Rules\)",
         ),
         ({"submission_suffix": ".csv"}, "the first line is '0', that of the sample submission .* is 'Id,Predicted'"),
+        (
+            {
+                "submission_suffix": ".csv.gz",
+                "write_submission": lambda made, path: np.savetxt(path, made.labels, "%d"),
+                "read_submission": lambda path, images, ids: np.loadtxt(path, np.uint8),
+            },
+            "the first line is '0', that of the sample submission .* is 'Id,Predicted'",
+        ),
     ],
 )
 def test_what_the_organisers_would_refuse_is_refused(
@@ -132,7 +140,7 @@ def test_that_no_sample_was_compared_and_what_is_strange_is_told(blend: Blend, l
     keep([blend.test_path])
     made = build(of(replace(tiny.competition, submission_suffix=".csv"), blend), ledger, tmp_path)
     said, doubt, *_ = made.told()
-    assert str(said).startswith(f"no sample_submission.csv in {tmp_path}: ids not checked against it")
+    assert str(said).startswith(f"no sample_submission.csv in {tmp_path}, or no CSV is handed in: ids not checked")
     assert doubt == Warned("every prediction is 'green'")
 
 

@@ -119,9 +119,19 @@ def test_what_a_file_says_is_right(
     assert found.tolist() == targets
 
 
+def test_images_that_nobody_reads_take_no_memory(tmp_path: Path) -> None:
+    """Of 100,000 of 512x512 they would take 73 GiB."""
+    ids, right = np.arange(100_000), np.arange(100_000) % 3
+    (tmp_path / "sub.txt").write_text(" ".join(map(str, right)))
+    of = replace(competition, task=replace(competition.task, image_shape=(512, 512, 3)))
+    np.savez(tmp_path / "t.npz", targets=right)
+    assert graded(tmp_path, of).score == 1
+    assert grade(of, tmp_path / "sub.txt", tmp_path / "sub.txt", ids).score == 1
+
+
 def test_a_list_of_several_is_no_truth(tmp_path: Path) -> None:
     of = replace(competition, metric=MAP(3), read_submission=lambda *_: np.array([[0, 1], [1, PAD]]))
-    with pytest.raises(UserError, match="guesses: what is right is one class an image"):
+    with pytest.raises(UserError, match="guesses: what is right is one class per image"):
         _targets_said(of, tmp_path / "answers.csv", np.empty((2, 8, 8, 3)), np.arange(2))
 
 

@@ -39,6 +39,8 @@ def test_scores_go_to_the_newest_or_to_a_named_submission(ledger: Ledger) -> Non
     assert recorded.as_json() == {"id": "second", "public": 0.7, "private": 0.65, "before": {"public": "0.71"}}
     assert recorded.told() == ["second: public score 0.7, in place of 0.71", "second: private score 0.65"]
     assert scores(ledger) == [("", "0.64"), ("0.7", "0.65")]
+    record_score(ledger, public=1234.56789)
+    assert scores(ledger)[1] == ("1234.56789", "0.65"), "as the leaderboard shows it"
     with pytest.raises(UserError, match="--private needs a score"):
         record_score(ledger)
     with pytest.raises(UserError, match="'other' is none of the submissions of tiny; there are first, second"):

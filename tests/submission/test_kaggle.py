@@ -171,7 +171,7 @@ def test_errors_of_the_client_become_one_sentence(
 
 def test_without_the_client_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "kaggle", None)
-    with pytest.raises(UserError, match=r"install it with `pip install -e \.\[kaggle\]`"):
+    with pytest.raises(UserError, match=r"install it with `pip install '\.\[kaggle\]'`"):
         kaggle_client()
 
 

@@ -1,5 +1,6 @@
 """A competition whose submission follows from the organisers' sample: recognised when files are read, kept since."""
 
+import zipfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,15 +30,26 @@ def recognised(competition: Competition, folder: Path, ids: np.ndarray) -> Sampl
 
 
 def compared(competition: Competition, path: Path, folder: Path) -> bool:
-    """Is there nothing left to be compared with the organisers' sample in the folder of their files? False where there
-    should be one and isn't; UserError where the submission at `path` hasn't its ids.
+    """Were its ids compared with those of the organisers' sample in the folder of their files? False where there is
+    none, or the submission at `path` is no CSV, packed or not; UserError where it hasn't the sample's ids.
     """
-    if competition.submission_suffix != ".csv" or competition.form is not None:
-        return True  # of the latter kind `read_submission` knows the sample
+    if competition.form is not None:
+        return True  # `read_submission` knows the sample
+    if not _is_csv(path):
+        return False
     samples = [one for one in samples_in(folder, competition.dialect.file) if one.suffix == ".csv"]
     if len(samples) == 1:
         compare_with_sample(path, samples[0])
     return len(samples) == 1
+
+
+def _is_csv(path: Path) -> bool:
+    """Is it one, or a `.gz` or `.zip` of nothing but one?"""
+    if path.suffix != ".zip":
+        return path.name.removesuffix(".gz").endswith(".csv")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    return len(names) == 1 and names[0].endswith(".csv")
 
 
 def keep(form: SampleFormat, workspace: Workspace) -> None:

@@ -1,4 +1,4 @@
-"""What is known beside the images: tables of numbers and categories, a row a sample, as one array of numbers."""
+"""What is known beside the images: tables of numbers and categories, one row per sample, as one array of numbers."""
 
 import json
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def table_of(
         raise UserError(f"{path}: the categories {missing[0]!r} are none of the columns {_shown(titles[1:])}")
     twice = table.index[table.index.duplicated()]
     if len(twice):
-        raise UserError(f"{path}: {twice[0]!r} has two rows; a table has a row a sample")
+        raise UserError(f"{path}: {twice[0]!r} has two rows; a table has one row per sample")
     places = table.index.get_indexer(pd.Index([str(name) for name in names]))
     if (places < 0).any():
         raise UserError(
@@ -207,8 +207,8 @@ def check_table(dataset: "Dataset", task: Task, where: str) -> None:
             continue
         if array.dtype != np.float32 or array.shape != (rows, len(columns)):
             raise UserError(
-                f"{where}: {name} is {array.dtype} {array.shape}, expected a row a sample, ({rows}, {len(columns)}); "
-                "Samples(…, table=…) and table_arrays(…) make it from a pandas table"
+                f"{where}: {name} is {array.dtype} {array.shape}, expected one row per sample, ({rows}, "
+                f"{len(columns)}); Samples(…, table=…) and table_arrays(…) make it from a pandas table"
             )
 
 

@@ -5,13 +5,16 @@ Every fault is a UserError that names the row. Predictions that can be read but 
 """
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from toolkit.errors import UserError
+from toolkit.formats.sample_file import unpacked
 from toolkit.outcome import counted
 
 BLOCK = 16 << 20  # bytes parsed at a time: 1 MiB took five times as long, more takes more memory
@@ -117,7 +120,7 @@ def _find_fault(path: Path, pixels: int, classes: int) -> None:
 
 
 def compare_with_sample(path: Path, sample: Path) -> None:
-    """UserError unless the CSV has the header, the ids and the number of rows of the organisers' sample.
+    """UserError unless the CSV, packed or not, has the header, ids and number of rows of the sample submission.
 
     In any order: the organisers join rows by their ids, and where order counts `read_submission` looks at it. What
     they read alike counts as alike: a byte-order mark, quotes, the end of a line, blank lines.
@@ -139,7 +142,9 @@ def compare_with_sample(path: Path, sample: Path) -> None:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Those that hold more than separators, with their numbers, as any system ends them."""
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
+    packed = path.suffix in (".gz", ".zip")
+    text: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "replace"}
+    with io.TextIOWrapper(io.BytesIO(unpacked(path)), **text) if packed else open(path, **text) as file:
         for number, line in enumerate(file, 1):
             if line.strip(BLANK):
                 yield number, line

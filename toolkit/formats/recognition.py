@@ -54,7 +54,7 @@ def _of_pixels(sample: SampleFile, keys: Keys, task: Task, metric: Metric) -> Sa
         str(at) for at in range(len(keys.ids))
     ]:
         raise UserError(
-            f"{sample.path}: of a column a pixel the first line must be id,0,1,…,{pixels - 1}, "
+            f"{sample.path}: of one column per pixel the first line must be id,0,1,…,{pixels - 1}, "
             f"and ids count from 0; {BY_HAND}"
         )
     made = SampleFormat(task, metric, sample.titles, keys.image, keys.ids, "pixels", ("",), (0,))

@@ -93,7 +93,7 @@ def read_sample(path: Path, most: int | None = None) -> SampleFile:
     import pandas as pd
 
     try:
-        data = _unpacked(path)
+        data = unpacked(path)
         text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
         first = text.readline()
         separator = max(SEPARATORS, key=first.count)
@@ -122,7 +122,8 @@ def read_sample(path: Path, most: int | None = None) -> SampleFile:
     return SampleFile(path, titles, cells, separator)
 
 
-def _unpacked(path: Path) -> bytes:
+def unpacked(path: Path) -> bytes:
+    """What a file holds, or the only one in a `.gz` or `.zip`; ValueError where that holds several."""
     if path.suffix == ".gz":
         return gzip.decompress(path.read_bytes())
     if path.suffix != ".zip":

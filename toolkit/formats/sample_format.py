@@ -96,11 +96,11 @@ class SampleFormat:
 
     def told(self) -> str:
         """In a sentence, what was recognised."""
-        rows = f"a row an image of `{self.image}`"
+        rows = f"one row per image of `{self.image}`"
         if self.long:
-            rows = f"a row an image and {'head' if isinstance(self.task, Heads) else 'class'}"
+            rows = f"one row per image and {'head' if isinstance(self.task, Heads) else 'class'}"
         if self.cell == "pixels":
-            return f"the submission follows from {self.sample}: {rows}, a column a pixel"
+            return f"the submission follows from {self.sample}: {rows}, one column per pixel"
         what = CELLS[self.cell] if self.cell != "value" or self._probable else "a number"
         whole = self.task.classes if self.cell in ("value", "flag", "runs") else ()
         of = [whole[at] for at in self.places] if whole and not isinstance(self.task, Grades) else []

@@ -50,7 +50,7 @@ def keys_of(sample: SampleFile, ids: Sequence[str], column: str = "") -> Keys:
 
 
 def _refuse_pixels(sample: SampleFile, title: str, ids: Sequence[str]) -> None:
-    """UserError for a row a pixel: `7_1_1`, `7_1_2`, … of image 7."""
+    """UserError for one row per pixel: `7_1_1`, `7_1_2`, … of image 7."""
     texts = sample.cells[title][:TRIED]
     parts = [text.rsplit("_", 2) for text in texts.tolist()]
     known = {_bare(one) for one in ids}
@@ -58,7 +58,7 @@ def _refuse_pixels(sample: SampleFile, title: str, ids: Sequence[str]) -> None:
         len(one) == 3 and one[0] in known and one[2].isdecimal() for one in parts
     ):
         raise UserError(
-            f"{sample.path} has a row a pixel, {texts[0]!r}, which isn't recognised: give the competition "
+            f"{sample.path} has one row per pixel, {texts[0]!r}, which isn't recognised: give the competition "
             "write_submission and read_submission (docs/unlike.md has such a pair)"
         )
 

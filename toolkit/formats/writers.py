@@ -24,7 +24,7 @@ BLOCK = 1 << 20  # bytes laid out at a time: as many as stay in a processor's ca
 
 
 def write_pixels(file: Path | BinaryIO, masks: np.ndarray, header: bytes | None = None) -> None:
-    """A CSV with a row a mask and a column a pixel: header `id,0,1,…`, ids from 0, pixels row by row.
+    """A CSV with one row per mask and one column per pixel: header `id,0,1,…`, ids from 0, pixels row by row.
 
     masks: uint8 (M, H, W). Where every label has one digit, the rows' bytes are laid out as one array, which
     is close to the speed of the disk; a table writer formats each of the 82 million numbers on its own.
@@ -77,7 +77,7 @@ def write_csv(file: Path | BinaryIO, columns: Mapping[str, Sequence[Any] | np.nd
 def write_columns(
     file: Path | BinaryIO, ids: Sequence[Any] | np.ndarray, values: np.ndarray, names: Sequence[str], title: str = "id"
 ) -> None:
-    """A CSV `id,name,name,…` with a row an image and a column a class, label or number; NaN is left blank.
+    """A CSV `id,name,name,…` with one row per image and one column per class, label or number; NaN is left blank.
 
     values: (M, len(names)), or (M,) of one name.
     """
@@ -96,7 +96,7 @@ def write_rows(
     names: Sequence[str],
     titles: tuple[str, str] = ("id", "value"),
 ) -> None:
-    """A CSV with a row an image and class, label or number: `image_name,value`; values: (M, len(names))."""
+    """A CSV with one row per image and class, label or number: `image_name,value`; values: (M, len(names))."""
     _check_lengths({"ids": ids, "values": values})
     rows = [f"{one}_{name}" for one in ids for name in names]
     write_csv(file, {titles[0]: rows, titles[1]: values.reshape(-1)})

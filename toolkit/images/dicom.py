@@ -22,7 +22,7 @@ def read_dicom(data: bytes, row: int, window: bool) -> np.ndarray:
         from pydicom import dcmread, uid
         from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
     except ImportError:
-        raise Unreadable("is a DICOM file, which needs `pip install pydicom`") from None
+        raise Unreadable("is a DICOM file, which needs `pip install pydicom python-gdcm`") from None
     header = dcmread(io.BytesIO(data), force=True)
     if "PixelData" not in header:
         raise Unreadable("is a DICOM file without an image")

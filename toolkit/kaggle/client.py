@@ -19,7 +19,7 @@ def kaggle_client() -> Any:
     except ImportError as error:
         raise UserError(
             f"Kaggle is reached through its client, which isn't here ({error}); install it with "
-            "`pip install -e .[kaggle]`"
+            "`pip install '.[kaggle]'`"
         ) from None
     client = KaggleApi()
     try:

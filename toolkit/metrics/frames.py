@@ -12,7 +12,8 @@ from toolkit.task import MISSING, Classification, Grades, Heads, Labels, Numbers
 if TYPE_CHECKING:
     import pandas as pd
 
-Frame = Callable[[Task, np.ndarray, bool], "pd.DataFrame"]  # of a task's targets (True) or predictions, a row a sample
+# of a task's targets (True) or predictions, one row per sample
+Frame = Callable[[Task, np.ndarray, bool], "pd.DataFrame"]
 
 
 def default_columns(task: Task, needs: Needs) -> tuple[str, ...]:
@@ -31,10 +32,10 @@ def default_columns(task: Task, needs: Needs) -> tuple[str, ...]:
 def frame_of(
     task: Task, needs: Needs, array: np.ndarray, is_truth: bool, columns: tuple[str, ...] = ()
 ) -> "pd.DataFrame":
-    """A table of targets (is_truth) or predictions, a row a sample, a missing one as a gap.
+    """A table of targets (is_truth) or predictions, one row per sample, a missing one as a gap.
 
-    Labels and numbers: a column each. Classes: one of their names, or as values a column a class (in the truth 1 or 0;
-    of two classes under one name in `columns`, the second's). Grades: one of places, of values the expected one.
+    Labels and numbers: a column each. Classes: one of their names, or as values one column per class (in the truth 1
+    or 0; of two classes under one name in `columns`, the second's). Grades: one of places, of values the expected one.
     Heads: a column each, of names. Lists: one of names, blanks between them.
     """
     import pandas as pd

@@ -62,7 +62,7 @@ class Metric:
         return self
 
     def tally(self, task: Task, truth: np.ndarray, predicted: np.ndarray, scored: tuple[int, ...]) -> Tally:
-        """Of targets (N, ...) and of what is predicted in the form that it `needs`, a row a sample.
+        """Of targets (N, ...) and of what is predicted in the form that it `needs`, one row per sample.
 
         scored: places of the classes that count.
         """

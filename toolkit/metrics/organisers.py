@@ -235,7 +235,7 @@ def from_score(
 ) -> KaggleScore:
     """Kaggle's score(solution, submission, row_id_column_name, **more) as a metric.
 
-    Both tables have a row a sample, and the columns of `toolkit.metrics.frames.frame_of` under the names of the
+    Both tables have one row per sample, and the columns of `toolkit.metrics.frames.frame_of` under the names of the
     task's labels, targets or classes, or `columns`. Where they look otherwise, frame(task, array, is_truth) makes
     them, but for the rows' names.
     """

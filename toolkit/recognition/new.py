@@ -1,5 +1,6 @@
 """A competition's folder from a download."""
 
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -108,7 +109,9 @@ def new_competition(
     data = folder / "data" if data is None else Path(data)
     name, file = folder.name, folder / "__init__.py"
     if not name.isidentifier():
-        raise UserError(f"{name!r} can't be the name of a competition's folder: letters, digits and _ make a name")
+        allowed = re.sub(r"\W", "_", name)
+        hint = f"; {allowed} can" if allowed.isidentifier() else ": letters, digits and _ make a name"
+        raise UserError(f"{name!r} can't be the name of a competition's folder{hint}")
     if file.exists() and not (force or data.exists()):
         raise UserError(THERE.format(file))
     slug = "" if kaggle is None else competition_name(kaggle)

@@ -14,7 +14,7 @@ def written(proposal: Proposal, kaggle: str = "") -> str:
     kaggle: the competition's name there, if it has one.
     """
     text = Text()
-    text.use("Competition", "Recipe", *([] if proposal.targets.where == "pairs" else ["Samples"]))
+    text.use("Competition", "Recipe", "Rules", *([] if proposal.targets.where == "pairs" else ["Samples"]))
     task = _task(proposal, text)
     recipes = _recipes(proposal, text)
     load = load_lines(proposal, text)
@@ -42,6 +42,7 @@ def written(proposal: Proposal, kaggle: str = "") -> str:
         "    load=load,",
         "    build_model=build_model,",
         "    recipes={recipe.name: recipe for recipe in (FIRST, SECOND)},",
+        "    rules=Rules(),  # CHOOSE: what organisers forbid, as pretrained=False, unlabelled_test_images=False",
         *(f"    {line}" for line in given),
         *([] if proposal.flips else ['    symmetries="none",']),
         "    folder=FOLDER,",

@@ -151,7 +151,7 @@ def check_submission(
             found, margins = competition.read_submission(path, prediction.read_with, prediction.ids), None
         _check_sample(competition, raw, prediction.ids)
         if not compared(competition, path, raw):
-            remarks.append(f"no {USUAL} in {raw}: ids not checked against it")
+            remarks.append(f"no {USUAL} in {raw}, or no CSV is handed in: ids not checked against it")
     answer = prediction.answer
     if fault := misfit(found, answer):
         raise UserError(f"the submission {fault}")

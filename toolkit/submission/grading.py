@@ -85,13 +85,13 @@ def grade(
     if truth.suffix == ".npz":
         known = Npz(truth)
         targets = truth_array(task, known["targets"], f"{truth}: targets")
-        images = np.empty((len(targets), *task.image_shape), np.uint8)
+        images = _unseen(len(targets), task)
         if "images" in known.keys or competition.rules.submission_packages:  # code can't be scored without
             images = image_array(known["images"], task.image_shape, f"{truth}: images")
     elif ids is None:
         raise UserError(f"{truth}: which test images it is about is known after `compete audit`")
     else:
-        images = np.empty((len(ids), *task.image_shape), np.uint8)
+        images = _unseen(len(ids), task)
         targets = _targets_said(competition, truth, images, ids)
     if ids is None:
         ids = np.arange(len(targets))
@@ -101,6 +101,11 @@ def grade(
     if len(said) != len(targets) or (metric.needs == "labels" and said.shape != targets.shape):
         raise UserError(f"{submission} holds {len(said)} predictions, {truth} has {len(targets)}")
     return _graded(competition, submission, truth, answers_tally(competition, targets, said))
+
+
+def _unseen(number: int, task: Task) -> np.ndarray:
+    """So many images of which readers need no more than the shape; they take no memory."""
+    return np.broadcast_to(np.uint8(0), (number, *task.image_shape))
 
 
 def _said(competition: Competition, path: Path, images: np.ndarray, ids: np.ndarray) -> Any:
@@ -115,7 +120,7 @@ def _targets_said(competition: Competition, truth: Path, images: np.ndarray, ids
     instead = "give the organisers' answers in the form of a submission, or an .npz with `targets` (--help)"
     if competition.metric.needs == "lists":
         if (said[:, 1:] != PAD).any():
-            raise UserError(f"{doubt} one class an image, and here are several; {instead}")
+            raise UserError(f"{doubt} one class per image, and here are several; {instead}")
         said = said[:, 0]
     elif competition.metric.needs == "values" and not isinstance(task, Numbers | Grades):
         spans = task.spans if isinstance(task, Heads) else [slice(None)] * task.exclusive

@@ -81,9 +81,10 @@ def record_score(
         raise UserError("--private needs a score: --private 0.64")
     if not all(map(math.isfinite, scores.values())):
         raise UserError(f"{', '.join(f'{score:g}' for score in scores.values())} is no score of a leaderboard")
-    ledger.update(name, {board: f"{score:g}" for board, score in scores.items()})
-    before = {board: line[board] for board, score in scores.items() if line[board] not in ("", f"{score:g}")}
-    told = [f"{name}: {board} score {score:g}{_before(before.get(board))}" for board, score in scores.items()]
+    said = {board: repr(float(score)).removesuffix(".0") for board, score in scores.items()}  # with all its digits
+    ledger.update(name, said)
+    before = {board: line[board] for board, score in said.items() if line[board] not in ("", score)}
+    told = [f"{name}: {board} score {score}{_before(before.get(board))}" for board, score in said.items()]
     return Done({"id": name, **scores, **({"before": before} if before else {})}, told, [BESIDE])
 
 

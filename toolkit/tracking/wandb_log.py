@@ -31,7 +31,7 @@ class WeightsAndBiases:
 
     @property
     def look(self) -> str:
-        return f"cd {shlex.quote(str(self.logs))} && wandb sync --sync-all"
+        return f"cd {shlex.quote(str(self.logs))} && wandb sync"
 
     def __call__(self, event: Event) -> None:
         if event.run not in self.records:
