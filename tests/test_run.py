@@ -48,6 +48,21 @@ def test_where_few_epochs_fit_there_are_fewer_folds_but_for_who_says_how_many(
     assert project(tmp_path).labelled().folds == folds
 
 
+def test_how_many_folds_is_still_open_after_a_call_that_ended_before_it_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Spending, "few_epochs", lambda self: "first gets 2 of its 45 epochs in this time")
+    monkeypatch.setattr(Spending, "spend", lambda self: pytest.fail("in time"))
+    with monkeypatch.context() as killed:
+        killed.setattr("toolkit.pipeline.try_answers", lambda *given: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception, match="killed"):
+            started(tmp_path, "--stress", "none")
+    assert project(tmp_path).labelled().folds == 5
+    with pytest.raises(pytest.fail.Exception, match="in time"):
+        started(tmp_path, "--stress", "none")
+    assert project(tmp_path).labelled().folds == 3 and not project(tmp_path).workspace.undecided.exists()
+
+
 def test_where_samples_are_many_a_part_is_held_out_and_the_submission_scored_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

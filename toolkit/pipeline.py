@@ -158,15 +158,21 @@ def _opened(project: "Project", wishes: Wishes, started: float) -> Spending:
             f"the budget of {duration(budget)} is too short: {duration(closing)} are kept for blending, writing, "
             "checking and the report, and audit and training come before them; give 1m or more"
         )
+    wanted = recipes
     recipes = try_networks(project.competition, recipes, project.workspace, project.progress, TRYING * budget)
     show(project.audit())
-    chosen = wishes.split[0] is not None or project.workspace.folds.exists()
+    undecided = project.workspace.undecided
+    there = project.workspace.folds.exists() and not undecided.exists()
+    chosen = wishes.split[0] is not None or there
+    if not chosen:
+        undecided.touch()  # a call that is killed before it has looked at the epochs leaves them so
     show(project.folds(*wishes.split))
     labelled = project.labelled()
     recipes = try_beside(labelled, recipes, project.progress)
     tried = recipes[0] if budget >= CODE_FROM else None
     try_answers(project.competition, project.workspace, tried, project.progress)
     how: Any = {"device": project.device, "progress": project.progress, "stress": wishes.stress, "alone": wishes.alone}
+    how["wanted"] = wanted
     spending = Spending(labelled, recipes, budget, started, **how)
     if not chosen and labelled.folds > FEW_FOLDS and (few := spending.few_epochs()):
         project.progress.say(
@@ -174,6 +180,7 @@ def _opened(project: "Project", wishes: Wishes, started: float) -> Spending:
         )
         show(project.folds(FEW_FOLDS, *wishes.split[1:]))
         spending = Spending(project.labelled(), recipes, budget, started, **how)
+    undecided.unlink(missing_ok=True)
     spending.more = prepare(spending.labelled, wishes.stress, project.progress)
     return spending
 

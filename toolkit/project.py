@@ -99,6 +99,8 @@ class Project(Opened):
         needs.data(self)
         from toolkit.auditing.split_check import split as make
 
+        if folds is not None:
+            self.workspace.undecided.unlink(missing_ok=True)
         with self.progress.phase("folds"):
             return make(self.competition, self.workspace, folds, repeats, holdout, self.seed, split, again)
 

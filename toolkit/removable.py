@@ -178,9 +178,10 @@ def _removable(labelled: Labelled, lines: Sequence[Line], whole: set[str], slim:
     if workspace.features.is_dir() and any(workspace.features.iterdir()):
         yield Removable(workspace.features, f"what frozen backbones say of the images; {AGAIN}")
     yield from _decoded(labelled, [run for run in runs if run.name not in {one.path.name for one in going}])
-    ids = [identity(line) for line in lines]
+    submitted = [(identity(line), set(runs_of(line))) for line in lines]
     for blend in _blends(labelled):
-        needed = any(one.startswith(f"{blend.name}-{blend.hash[:8]}") for one in ids)
+        runs_in = set((blend.manifest or {})["runs"])
+        needed = any(one.startswith(f"{blend.name}-") and runs_in == names for one, names in submitted)
         if blend.folder != workspace.chosen_blend and not blend.is_current and not needed:
             yield Removable(blend.folder, "a blend on other data or folds than the present ones")
     for run in runs:

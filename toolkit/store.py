@@ -104,6 +104,11 @@ class Workspace:
         return self.folder / "folds.parquet"
 
     @property
+    def undecided(self) -> Path:
+        """There while how many folds `run` makes isn't settled."""
+        return self.folder / "folds.undecided"
+
+    @property
     def match(self) -> Path:
         """Which corruptions make validation images look like the test images."""
         return self.folder / "match"

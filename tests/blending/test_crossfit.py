@@ -14,8 +14,11 @@ from toolkit.blending.crossfit import UNREAL, CrossFit, _small, cross_fit, simpl
 from toolkit.blending.pool import Pool
 from toolkit.blending.solution import fold_confusions
 from toolkit.metrics.metric import CountedMetric
+from toolkit.metrics.organisers import from_function
+from toolkit.metrics.ranks import RocAuc
 from toolkit.metrics.tally import Counts
 from toolkit.scoring.out_of_fold import score
+from toolkit.task import Classification
 
 
 def fitted(pool: Pool) -> CrossFit:
@@ -103,6 +106,30 @@ def test_the_simplest_within_a_standard_error_of_the_difference() -> None:
     # the third is best by a hair and swings; the others are within its noise
     assert simplest_within(scores, draws).tolist() == [True, True, True]
     assert simplest_within(scores[:2], draws[:, :2]).tolist() == [False, True]
+    assert simplest_within(np.full(2, -np.inf), np.full((5, 2), -np.inf)).tolist() == [True, True], "none has a score"
+
+
+def needs_all_classes(truth: np.ndarray, predicted: np.ndarray) -> float:
+    if len(np.unique(truth)) < 3:
+        raise ValueError("a class is missing")
+    return float((truth == predicted).mean())
+
+
+def test_folds_without_what_an_organisers_function_needs_are_no_fault() -> None:
+    targets, candidates = drawn(LABELS)
+    targets[(FOLD > 1) & (targets == 2)] = 0
+    metric = from_function(needs_all_classes, needs="labels", lower_is_better=False, low=0, high=1)
+    found = fitted(pool_of(replace(LABELS, metric=metric), targets, candidates[:3]))
+    assert found.score > 0.5
+
+
+def test_a_class_that_one_fold_alone_has_is_no_fault() -> None:
+    task = Classification(("a", "b"), (1, 1, 1))
+    of = replace(LABELS, task=task, metric=RocAuc(), try_submission=None)
+    targets = np.where(FOLD == 0, np.random.default_rng(0).integers(2, size=len(FOLD)), 0)
+    candidates = [Candidate(f"run{m}", f"recipe{m}", noisy(targets, 2, 2, seed=m)) for m in range(3)]
+    found = fitted(pool_of(of, targets, candidates))
+    assert found.score > 0.5 and {one.name for one, _ in found.parts} == {"mean"}
 
 
 def test_the_score_has_no_bias_where_the_truth_is_known() -> None:

@@ -12,7 +12,7 @@ from tests.notebooks.test_inference import two_runs
 from toolkit.blending.blend_folder import chosen_blend
 from toolkit.command_line import parser, run_command
 from toolkit.errors import UserError
-from toolkit.notebooks import hand_in
+from toolkit.notebooks import bundle, hand_in
 from toolkit.notebooks.bundle import write_bundle
 from toolkit.notebooks.trial import Trial, Tried
 from toolkit.project import Project
@@ -82,6 +82,30 @@ def test_it_is_registered_once_handed_in_and_built_again(project: Project, monke
     (made.path / "dataset" / "network_0.pt").write_bytes(b"")
     with pytest.raises(UserError, match="not the notebook that was tried any more"):
         hand_in.upload(real, project.ledger, name)
+
+
+def test_with_other_code_it_is_built_anew(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, code_of = tmp_path / "shared.py", bundle._code
+    monkeypatch.setattr(bundle, "_code", lambda of: {**code_of(of), "shared.py": module})
+    for text in ("OLD = 1", "MENDED = 1"):
+        module.write_text(text)
+        made = project.submit_notebook(kaggle="colours")
+        assert made.trial is not None and (made.path / "dataset" / "shared.py").read_text() == text
+        assert project.ledger.is_whole(project.ledger.find(made.path.name))
+        assert project.submit_notebook(kaggle="colours").trial is None
+    (project.raw / "test_images").mkdir()
+    assert project.submit_notebook(kaggle="colours").trial is not None  # its folder is known by what it holds
+    (project.raw / "test_images").rmdir()
+
+
+def test_it_is_tried_again_for_another_number_of_test_images(project: Project) -> None:
+    first = project.submit_notebook(kaggle="colours", test_images=180)
+    written = (first.path / "dataset" / "bundle.json").stat().st_mtime_ns
+    again = project.submit_notebook(kaggle="colours", test_images=360)
+    assert (again.line["test_images"], again.line["seconds"]) == (360, 43.0) and again.trial is not None
+    assert (first.path / "dataset" / "bundle.json").stat().st_mtime_ns == written and len(project.ledger.lines) == 1
+    for number in (360, None):
+        assert project.submit_notebook(kaggle="colours", test_images=number).trial is None
 
 
 def test_one_that_fails_its_trial_leaves_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,27 @@ def test_modules_of_the_project_travel_with_the_competition() -> None:
     assert all(path.is_file() for path in found.values())
 
 
+def test_modules_that_are_imported_relatively_travel_too(tmp_path: Path) -> None:
+    home = tmp_path / "competitions" / "leaves"
+    files = {
+        "__init__.py": "",
+        "common.py": "from .tools.scale import scale\n",
+        "other.py": "",
+        "tools/__init__.py": "from .. import other\n",
+        "tools/scale.py": "",
+        "leaves/__init__.py": "from .models import build\n",
+        "leaves/models.py": "",
+        "leaves/deep/parts.py": "from ..models import build\nfrom .... import beyond\n",
+    }
+    for name, text in files.items():
+        (home.parent / name).parent.mkdir(parents=True, exist_ok=True)
+        (home.parent / name).write_text(text)
+    assert project_modules(home) == {}
+    (home / "models.py").write_text("from ..common import f\n")
+    names = ["__init__.py", "common.py", "other.py", "tools/__init__.py", "tools/scale.py"]
+    assert list(project_modules(home)) == [f"competitions/{name}" for name in names]
+
+
 def test_names_are_such_as_kaggle_takes() -> None:
     long = "a-competition-of-a-very-long-name-indeed-and-longer"
     for ending in ("0123456789ab", "by-blend"):

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,75 +9,21 @@ from typing import Any
 
 import pytest
 
+from tests.planning.budgets import RECIPES, Measured, epochs, names, opened, plan, spend
 from tests.tiny import FIRST, Heard, competition, looking, prepare, train
-from toolkit import Labelled, Recipe, Run, UserError, override
+from toolkit import Labelled, Recipe, UserError, override
 from toolkit.networks.speed import UNMEASURED, Settings
 from toolkit.planning import pace, spending
 from toolkit.planning.choice import MARGIN
 from toolkit.planning.ending import closing_seconds
 from toolkit.planning.planned import Planned, Spent
-from toolkit.planning.spending import Spending
 from toolkit.scoring.stress import SHARE
-from toolkit.store import read_json, write_json
-from toolkit.training.budget import Speed
+from toolkit.store import write_json
 from toolkit.training.cross_validation import run_of
-from toolkit.training.jobs import FoldJob
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-RECIPES = tuple(competition.recipes.values())
 STEPS = 3 * (48 // 8)  # of the first recipe in an epoch of all folds
 FEW = {"recipe": 9, "seed": 1, "longer": 1, "larger": 0, "taught": 0}
-Measured = Callable[..., list[str]]
-
-
-@pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> Measured:
-    """Let a training step of a recipe seem to take so many seconds, and a first fold `pace` times as long; the recipes
-    that were measured.
-    """
-
-    def install(seconds: dict[str, float], pace: float = 1.0) -> list[str]:
-        asked: list[str] = []
-
-        def measure_speed(job: FoldJob, within: float) -> Speed:
-            asked.append(job.recipe.name)
-            return Speed(seconds[job.recipe.name], 0.0, None)
-
-        monkeypatch.setattr("toolkit.training.budget.measure_speed", measure_speed)
-        # whatever else runs here
-        monkeypatch.setattr("toolkit.training.budget.quietest", lambda measure, within=0: measure())
-        monkeypatch.setattr(spending, "first_pace", lambda *given: pace)
-        monkeypatch.setattr(spending, "SLOWEST", 1.0)
-        return asked
-
-    return install
-
-
-@pytest.fixture
-def labelled(tmp_path: Path) -> Labelled:
-    return prepare(tmp_path).labelled()
-
-
-def opened(labelled: Labelled, recipes: tuple[Recipe, ...] = RECIPES, budget: float = 600.0, **more: Any) -> Spending:
-    return Spending(labelled, recipes, budget, time.monotonic(), **({"stress": "none"} | more))
-
-
-def spend(labelled: Labelled, *given: Any, **more: Any) -> list[Run]:
-    return opened(labelled, *given, **more).spend().runs
-
-
-def plan(labelled: Labelled) -> dict[str, Any]:
-    result: dict[str, Any] = read_json(labelled.workspace.plan)
-    return result
-
-
-def epochs(labelled: Labelled) -> dict[str, int]:
-    recipes = [part["recipe"] for part in plan(labelled)["parts"]]
-    return {recipe["name"]: recipe["schedule"]["epochs"] for recipe in recipes}
-
-
-def names(runs: list[Run]) -> list[str]:
-    return [run.recipe.name for run in runs]
 
 
 def test_one_that_is_asked_for_alone_is_all_that_is_trained(labelled: Labelled, measured: Measured) -> None:
@@ -137,29 +82,15 @@ def test_one_epoch_is_not_called_several(labelled: Labelled, measured: Measured)
     assert "first: 3 folds of 1 epoch, " in str(heard)
 
 
-def test_a_killed_call_goes_on_with_the_same_parts_and_a_finished_one_is_finished(
+def test_of_what_has_a_teacher_no_first_fold_is_looked_at(
     labelled: Labelled, measured: Measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured({"first": 20, "second": 100})
-    monkeypatch.setattr(spending, "train", lambda *given, **more: pytest.fail("killed"))
-    with pytest.raises(pytest.fail.Exception, match="killed"):
-        spend(labelled)
-    chosen = epochs(labelled)
-    monkeypatch.undo()
-    asked = measured({"second": 100})
-    first = spend(labelled)
-    assert epochs(labelled) == chosen | epochs(labelled) and "first" not in asked
-    asked = measured({})
-    assert spend(labelled) == first and asked == []
-
-
-def test_seconds_of_a_killed_call_count(labelled: Labelled, measured: Measured) -> None:
-    measured({"first": 0.01, "second": 0.01})
-    now = opened(labelled)
-    part = now._next()
-    assert part is not None
-    now.kept.put(replace(part, begun=500.0))
-    assert opened(labelled)._left == pytest.approx(now._left - 500, abs=5)
+    measured({"first": 0.01})
+    monkeypatch.setattr(spending, "first_pace", lambda *given: pytest.fail("it has no teacher yet"))
+    taught = override(FIRST, ["pseudo.rounds=1", "schedule.epochs=1"])
+    opening = opened(replace(labelled, competition=looking), (taught,), alone=True)
+    part = opening._next()
+    assert part is not None and opening._settled(part).fixed
 
 
 def test_epochs_are_chosen_anew_by_the_first_folds_speed_for_all_folds(labelled: Labelled, measured: Measured) -> None:

@@ -1,7 +1,9 @@
 """From a blend to a registered file: checked against the blend, written down, and built again."""
 
+import gzip
 import subprocess
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,13 @@ import numpy as np
 import pytest
 
 from tests import tiny
+from toolkit import Dialect, MacroF1
 from toolkit.answers import Prediction, SandboxRun
 from toolkit.blending.blend_folder import Blend
 from toolkit.blending.view_choice import ViewChoice, write_choice
 from toolkit.checked import keep
 from toolkit.competition import Competition
+from toolkit.data.rehearsal import written_by
 from toolkit.errors import UserError
 from toolkit.outcome import Table, Warned
 from toolkit.rules import Rules
@@ -90,8 +94,50 @@ def test_other_views_of_the_same_runs_are_another_submission(blend: Blend, ledge
         write_choice(blend.views_path, ViewChoice(("identity", "horizontal"), (weight, 1 - weight), 0.6, 0.5))
         names.add(build(blend, ledger, tmp_path).path)
     assert len(names) == 3
+    np.save(blend.test_path, np.load(blend.test_path)[::-1])  # as it is through other views
+    keep([blend.test_path])
     with pytest.raises(UserError, match=f"to reproduce {first.stem}, blend its runs first"):
         reproduce(blend, ledger, first.stem)
+
+
+def spaced(prediction: Prediction, path: Path) -> None:
+    path.write_text(" ".join(map(str, prediction.labels)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"write_submission": spaced},
+        {"submission_suffix": ".csv"},
+        {"dialect": Dialect(positive="green")},
+        {"metric": MacroF1()},
+        {"task": replace(tiny.TASK, classes=("red", "blue", "green"))},
+    ],
+)
+def test_the_submission_of_an_edited_competition_is_another_one(
+    changes: dict[str, Any], blend: Blend, ledger: Ledger, tmp_path: Path
+) -> None:
+    first = build(blend, ledger, tmp_path)
+    edited = of(replace(tiny.competition, **changes), blend)
+    again = build(edited, ledger, tmp_path)
+    assert again.path.stem != first.path.stem and again.images == 18 and len(ledger.lines) == 2
+    assert build(edited, ledger, tmp_path).images is None and build(blend, ledger, tmp_path).path == first.path
+
+
+def test_what_a_submission_is_written_by_is_known_by_its_words(tmp_path: Path) -> None:
+    separated = [replace(tiny.competition, write_submission=partial(print, sep=sign)) for sign in ",,;"]
+    assert [written_by(one) == written_by(separated[0]) for one in separated] == [True, True, False]
+    server, file = tmp_path / "server_model.py", replace(tiny.competition, folder=tmp_path)
+    code = replace(file, try_submission=lambda path, images: pytest.fail("is not run"))
+    known: list[tuple[str, str]] = []
+    for text in ("VIEWS = 1", "VIEWS = 2"):
+        server.write_text(text)
+        known.append((written_by(code), written_by(file)))
+        for beside in (tmp_path / "data" / "theirs.py", tmp_path / "README.md"):
+            beside.parent.mkdir(exist_ok=True)
+            beside.write_text(text)
+        assert known[-1] == (written_by(code), written_by(file))
+    assert known[0][0] != known[1][0] and known[0][1] == known[1][1]
 
 
 def test_a_writer_that_changes_labels_is_caught_and_leaves_nothing(
@@ -175,6 +221,19 @@ def test_a_past_submission_is_built_again_and_proved_identical(blend: Blend, led
         reproduce(blend, ledger, made.path.stem)
 
 
+def test_one_that_a_version_before_named_is_built_again_too(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
+    made, name = build(blend, ledger, tmp_path), f"mean-{blend.hash[:8]}"
+    ledger.path.write_text(ledger.path.read_text().replace(made.path.stem, name))
+    assert made.path.stem != name and reproduce(blend, ledger, name).facts["identical"]
+    edited = of(replace(tiny.competition, write_submission=spaced), blend)
+    with pytest.raises(UserError, match=f"{name} can't be .* it would be mean-.* as the blend, or the code, form or"):
+        reproduce(edited, ledger, name)
+    described = read_json(blend.description_path)
+    write_json(blend.description_path, described | {"runs": {"one": 1.0}})
+    with pytest.raises(UserError, match=f"the blend is now mean-.*; to reproduce {name}, blend its runs first"):
+        reproduce(blend, ledger, name)
+
+
 def test_where_there_is_no_blend_it_says_what_to_run(blend: Blend, ledger: Ledger, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"there is no blend in .*other yet; run `compete ensemble` first"):
         build(replace(blend, folder=blend.folder.with_name("other")), ledger, tmp_path)
@@ -218,6 +277,36 @@ def test_parameters_are_halved_only_where_the_score_stays_to_the_last_digit(
     assert reproduce(blend, ledger, made.path.stem).facts["identical"]
 
 
+def test_code_is_run_again_where_another_number_of_images_is_asked_for(
+    blend: Blend, ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran_on: list[int] = []
+
+    def ran(path: Path, images: np.ndarray) -> SandboxRun:
+        ran_on.append(len(images))
+        return SandboxRun(np.ones(len(images), np.uint8), 1.0, 0.5, 10**8, "network namespace")
+
+    def predicted(competition: Competition, prediction: Prediction, device: str) -> Prediction:
+        return replace(prediction, labels=np.ones(len(prediction.images), np.uint8))
+
+    monkeypatch.setattr("toolkit.submission.checks.predicted", predicted)
+    blend = of(replace(tiny.competition, try_submission=ran, write_submission=written), blend)
+    paths = {build(blend, ledger, tmp_path, images=images).path for images in (40, None, 40, 20, 5000, 72)}
+    assert ran_on == [40, 20, 72] and len(paths) == len(ledger.lines) == 1
+
+
+def written(prediction: Prediction, path: Path) -> None:
+    path.write_text("code")
+
+
+def packed(prediction: Prediction, path: Path) -> None:
+    path.write_bytes(gzip.compress("\n".join(map(str, prediction.labels)).encode(), mtime=0))
+
+
+def unpacked(path: Path, images: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    return np.array(gzip.decompress(path.read_bytes()).decode().split(), np.uint8)
+
+
 @pytest.fixture
 def copied(tmp_path: Path) -> Blend:
     """Of a competition whose first five test images are training images, and may be looked at."""
@@ -248,6 +337,18 @@ def test_known_answers_are_offered_and_given_only_when_asked_for(
         assert reproduce(copied, ledger, made.path.stem).facts["identical"]
 
 
+def test_one_that_is_packed_is_built_again_by_an_id_without_suffixes(
+    copied: Blend, ledger: Ledger, tmp_path: Path
+) -> None:
+    ways = {"write_submission": packed, "read_submission": unpacked, "submission_suffix": ".csv.gz"}
+    blend = of(replace(tiny.looking, **ways), copied)  # type: ignore[arg-type]
+    for known in (False, True):
+        made = build(blend, ledger, tmp_path, known=known)
+        name = made.path.name.removesuffix(".csv.gz")
+        assert name.endswith("-known") == known and reproduce(blend, ledger, name).facts["id"] == name
+        assert reproduce(blend, ledger, made.path.name).facts["identical"]
+
+
 def test_without_its_blend_a_submission_names_the_runs_to_blend_first(
     copied: Blend, ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -262,10 +363,10 @@ def test_without_its_blend_a_submission_names_the_runs_to_blend_first(
 def test_other_known_answers_are_another_submission(copied: Blend, ledger: Ledger, tmp_path: Path) -> None:
     first = build(copied, ledger, tmp_path, known=True)
     fold = copied.labelled.fold.copy()
-    fold[0] = -1  # dropped since
+    fold[:4] = -1  # dropped since
     fewer = replace(copied, labelled=replace(copied.labelled, fold=fold))
     second = build(fewer, ledger, tmp_path, known=True)
-    assert second.path != first.path and second.line["known"] == 4
+    assert second.path != first.path and second.line["known"] == 1
     with pytest.raises(UserError, match=f"to reproduce {first.path.stem}, blend its runs first"):
         reproduce(fewer, ledger, first.path.stem)
 

@@ -108,6 +108,22 @@ def test_a_submission_is_found_by_its_id_or_the_start_of_its_hash(ledger: Ledger
         Ledger(ledger.folder, "tiny").find()
 
 
+@pytest.mark.parametrize(
+    ("file", "known_as"),
+    [
+        ("mean-0a1b2c3d.csv", "mean-0a1b2c3d"),
+        ("mean-0a1b2c3d-known.csv.gz", "mean-0a1b2c3d-known"),
+        ("mean-0a1b2c3d.csv.zip", "mean-0a1b2c3d"),
+        ("top0.5-0a1b2c3d-fp16.zip", "top0.5-0a1b2c3d-fp16"),
+        ("top0.5-0a1b2c3d-notebook", "top0.5-0a1b2c3d-notebook"),
+    ],
+)
+def test_an_id_has_no_suffix_of_a_file_however_it_is_packed(file: str, known_as: str, ledger: Ledger) -> None:
+    ledger.append({"competition": "mars", "submission": f"mars/{file}", "sha256": "1"})
+    for name in (known_as, file):
+        assert identity(ledger.find(name)) == known_as
+
+
 def test_only_a_file_that_is_whole_has_its_line(ledger: Ledger) -> None:
     file = ledger.folder / "mars" / "a.csv"
     file.parent.mkdir(parents=True)

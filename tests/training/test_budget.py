@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from tests.tiny import FIRST, competition, looking, make_job, prepare
 from toolkit import Labelled, override
+from toolkit.networks.devices import CLUSTER
 from toolkit.scoring.stress import SHARE
 from toolkit.training.budget import (
     Cost,
     Speed,
     measure_speed,
     run_cost,
+    speed_of,
     training_cost,
     trial_epochs,
 )
@@ -61,6 +63,17 @@ def test_speed_is_measured_without_leaving_a_trace(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     speed = measure_speed(job)
     assert speed.step > 0 and speed.image > 0 and speed.head is None and not job.folder.exists()
+
+
+def test_beside_a_cluster_what_this_machine_predicts_is_planned_at_its_own_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = make_job(tmp_path)
+    monkeypatch.setattr("toolkit.training.budget.perform", lambda *given: Speed(1.0, 1e-9))
+    found = speed_of(replace(job, device=f"{CLUSTER}-cpu"))
+    assert found.step == 1 and found.own_image > found.image == 1e-9
+    cost = training_cost([job, job], Speed(1.0, 0.0, here=0.5), test_images=10)
+    assert cost.once == 2 * 10 * 0.5, "each network predicts the test images here"
 
 
 def test_where_there_is_no_time_for_it_one_step_tells_the_speed(

@@ -47,7 +47,7 @@ class Climb:
         for part in self.parts:
             mixture = ((self.total + part) * scale).astype(np.float32)
             tally = self.valued.competition.tally(self.truth, mixture, self.decisions)
-            found.append(self.metric.sign * tally.score())
+            found.append(self.metric.sign * tally.as_part().score())
         return np.array(found)
 
     def scores(self, taken: int = -1) -> np.ndarray:

@@ -62,6 +62,8 @@ def simplest_within(merits: np.ndarray, draws: np.ndarray) -> np.ndarray:
     draws (D, E): merits of each on the same resampled data, so that the error is that of the difference.
     """
     best = int(merits.argmax())
+    if not np.isfinite(merits[best]):
+        return np.ones(len(merits), bool)  # none has a score, as of AUC where all of one class lie in one fold
     noise = np.std(draws[:, [best]] - draws, axis=0)
     within: np.ndarray = merits[best] - merits <= noise + 1e-12
     return within
@@ -151,6 +153,7 @@ def _cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None, progr
     def choose(inside: Sequence[int], without: Key) -> list[Blender]:
         """Those within noise of the best eligible one, from the simplest on."""
         every = [out_of_fold(blender, inside, without) for blender in may]
+        every = [one.as_part() for one in every] if without else every
         within = simplest_within(merits(every), merit_draws(every, groups_of(inside), draws=DRAWS))
         return [blender for blender, near in zip(may, within, strict=True) if near]
 

@@ -105,7 +105,7 @@ class Valued:
         """Of a weighted mean, in sample; NaN where it has no score."""
         at = np.flatnonzero(np.isin(self.fold, folds))
         tally = self.competition.tally(self.truth[at], self.mixture(weights, at), self.decisions(weights, at))
-        return self.competition.metric.sign * tally.score()
+        return self.competition.metric.sign * tally.as_part().score()
 
 
 @dataclass(frozen=True, eq=False)

@@ -176,7 +176,7 @@ class ViewTallies:
         """Of all folds, or of all but one."""
         left = set(range(self.labelled.folds)) - set(folds.tolist())
         tallies = [self._tally(weights, int(j), *(left or {int(j)})) for j in folds]
-        found = self.labelled.competition.metric.sign * joined(tallies).score()
+        found = self.labelled.competition.metric.sign * joined(tallies).as_part().score()
         return -np.inf if np.isnan(found) else found
 
     def crossfitted(self, chosen: Sequence[Weights]) -> float:

@@ -3,8 +3,11 @@
 Code needs trained networks, and files need the test images.
 """
 
+import inspect
+import re
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from toolkit.errors import UserError, said_by
 from toolkit.metrics.organisers import Function
 from toolkit.probabilities import value_type
 from toolkit.recipe import Recipe
-from toolkit.store import Workspace, hash_json, read_json, write_json
+from toolkit.store import Workspace, hash_file, hash_json, read_json, write_json
 from toolkit.task import IGNORED, Numbers, Task
 
 PIXELS = 1 << 30  # of test pictures, from which on a rehearsal is of smaller ones
@@ -68,11 +71,40 @@ def try_answers(competition: Competition, workspace: Workspace, dataset: Dataset
 
 def made_by(competition: Competition) -> str:
     """12 hex digits that name what is tried here: the competition's metric and how it writes and reads."""
-    functions: tuple[Callable[..., Any], ...] = (competition.write_submission, competition.read_submission)
-    metric = competition.metric
+    metric, form = competition.metric, competition.form
+    functions = [competition.write_submission, competition.read_submission] if form is None else []
     own = [metric.function] if isinstance(metric, Function) else []
-    code = [code_of(one, competition.folder) for one in (*functions, *own)]
-    return hash_json([*code, metric.name, type(metric).__qualname__, repr(competition.dialect), competition.tolerance])
+    code = [_code(one, competition.folder) for one in (*functions, *own)]
+    scored = [metric.name, type(metric).__qualname__, _words(metric), competition.tolerance]
+    laid_out = [form and form.stored(), _words(competition.dialect), competition.submission_suffix]
+    return hash_json([code, scored, laid_out])
+
+
+def written_by(competition: Competition) -> str:
+    """12 hex digits that name what makes a submission of a blend: with the above how the task calls its classes, and
+    of code all modules in the competition's folder, as any of them may be handed in.
+    """
+    modules: dict[str, str] = {}
+    if competition.try_submission is not None:
+        files = {path.relative_to(competition.folder): path for path in competition.folder.rglob("*.py")}
+        modules = {within.as_posix(): hash_file(path) for within, path in files.items() if within.parts[0] != "data"}
+    return hash_json([made_by(competition), _words(competition.task), modules])
+
+
+def _code(function: Any, folder: Path) -> list[str]:
+    """`code_of` it, its own text wherever it is defined (in a notebook, beside the folder), what a partial adds."""
+    if isinstance(function, partial):
+        return [*_code(function.func, folder), _words(function.args), _words(function.keywords)]
+    try:
+        text = inspect.getsource(function)
+    except (OSError, TypeError):  # compiled, or made while the program runs
+        text = ""
+    return [code_of(function, folder), text]
+
+
+def _words(value: Any) -> str:
+    """Its representation without addresses, which are others in each process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def try_metric(competition: Competition, targets: np.ndarray) -> None:

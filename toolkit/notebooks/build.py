@@ -13,7 +13,7 @@ from toolkit.blending.blend_folder import Blend
 from toolkit.competition import Competition
 from toolkit.disk import in_bytes
 from toolkit.errors import UserError
-from toolkit.notebooks.bundle import BUNDLE, names_in, write_bundle
+from toolkit.notebooks.bundle import BUNDLE, is_current, names_in, write_bundle
 from toolkit.notebooks.kernel import dataset_metadata, kernel_metadata, script, title
 from toolkit.notebooks.trial import Trial, try_notebook
 from toolkit.outcome import Outcome, Table, Warned, interval
@@ -32,7 +32,7 @@ NOTEBOOK = "-notebook"  # ends the name of a submission that is one
 class Notebook(Outcome):
     """A folder with `dataset/` and `kernel/` that passed its trial.
 
-    scores: of the blend, by kind, and `holdout`; line: of the ledger; trial: None where it was built before.
+    scores: of the blend, by kind, and `holdout`; line: of the ledger; trial: None where it was built and tried before.
     """
 
     competition: Competition
@@ -68,7 +68,8 @@ def build_notebook(
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> Notebook:
-    """Build, try, score on the held-out samples and register; what is there of the same blend is not built twice.
+    """Build, try, score on the held-out samples and register; what is there of the same blend and code is not built
+    twice, and tried again where another number of test images is asked for.
 
     raw: the organisers' files; kaggle: the competition's name on Kaggle, where it doesn't say so itself; test_images,
     visible_only: of `try_notebook`. UserError for a blend that a notebook can't make, and whatever fails in the trial.
@@ -93,20 +94,28 @@ def _build(
     how: dict[str, Any],
 ) -> Notebook:
     device, progress = how["device"], how["progress"]
-    competition = blend.labelled.competition
+    competition, holds = blend.labelled.competition, names_in(raw)
     line: Mapping[str, Any] | None = ledger.line_of(path)
-    if line is not None and read_json(path / "dataset" / BUNDLE)["kaggle"] == called:
+    if line is not None and not is_current(read_json(path / "dataset" / BUNDLE), competition, holds, called):
+        progress.say(f"{path.name} holds other code than there is now, or is for other files: it is built anew")
+        line = None
+    if line is not None and str(how["test_images"]) in ("None", line["test_images"]):
         scores["holdout"] = holdout_score(blend, device, progress)
         return Notebook(competition, path, scores, line)
     for run, inputs in (blend.manifest or {})["runs"].items():
         competition.rules.check_data(run, inputs["data"], blend.labelled.data_hash)
-    with atomic(path) as partial:
-        progress.say("writing the networks as TorchScript, and the code beside them")
-        write_notebook(blend, partial, names_in(raw), called)
-        trial = try_notebook(blend, raw, partial, **how)
+    if line is None:
+        with atomic(path) as partial:
+            progress.say("writing the networks as TorchScript, and the code beside them")
+            write_notebook(blend, partial, holds, called)
+            trial = try_notebook(blend, raw, partial, **how)
+            scores["holdout"] = holdout_score(blend, device, progress)
+    else:
+        trial = try_notebook(blend, raw, path, **how)
         scores["holdout"] = holdout_score(blend, device, progress)
     tried: dict[str, Any] = {"checked": sum(one.compared for one in trial.tried), "agreement": 1.0}
     tried |= {"ties": sum(one.ties for one in trial.tried), "seconds": round(trial.seconds, 1)}
+    tried |= {"test_images": trial.test_images}
     tried |= {"peak_bytes": trial.as_json()["peak_bytes"], "network": network()}
     line = ledger.append(ledger_line(blend, scores, ledger, path) | tried | {"known": None})
     return Notebook(competition, path, scores, line, trial)

@@ -9,12 +9,13 @@ The same blend makes the same bytes.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import toolkit
 from toolkit.blending.blend_folder import Blend
+from toolkit.competition import Competition
 from toolkit.data.image_sets import ImageSets
 from toolkit.errors import UserError
 from toolkit.networks.tta import IDENTITY
@@ -59,17 +60,14 @@ def write_bundle(blend: Blend, folder: Path, holds: Sequence[str], kaggle: str) 
         columns=blend.labelled.columns,
         in_sets=isinstance(blend.labelled.images, ImageSets),
     )
-    home = f"{competition.folder.parent.name}/{competition.folder.name}"
-    _copy_code(competition.folder, folder / home)
-    for within, path in project_modules(competition.folder).items():
+    for within, path in _code(competition).items():
         (folder / within).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / within)
-    _copy_code(Path(toolkit.__file__).parent, folder / "toolkit")
     described = {key: value for key, value in blend.described.items() if key != "folds"}
     choice, folds = blend.views, len(networks) // len(runs)
     quantiles = blend.quantiles.get("final")
     description: dict[str, Any] = {
-        "competition": home,
+        "competition": _home(competition),
         "kaggle": kaggle,
         "file": f"submission{competition.submission_suffix or '.csv'}",
         "raw": list(holds),
@@ -88,6 +86,13 @@ def write_bundle(blend: Blend, folder: Path, holds: Sequence[str], kaggle: str) 
     description = {"bundle": hash_json([description, hashes]), **description, "files": hashes}
     write_others_json(folder / BUNDLE, description)
     return description
+
+
+def is_current(said: Mapping[str, Any], competition: Competition, holds: Sequence[str], kaggle: str) -> bool:
+    """Would a bundle of the same blend, whose bundle.json says this, hold the same code now, for the same files?"""
+    code = {within: sha256(path) for within, path in _code(competition).items()}
+    held = {within: digest for within, digest in said["files"].items() if not within.endswith(".pt")}  # networks
+    return (said["kaggle"], said["raw"], held) == (kaggle, list(holds), code)
 
 
 def _run(run: Run, networks: Sequence[Path]) -> dict[str, Any]:
@@ -111,14 +116,21 @@ def names_in(raw: Path) -> list[str]:
     return sorted(one.name for one in raw.iterdir() if one.name[0] != "." and one.suffix.lower() not in PACKED)
 
 
-def _copy_code(source: Path, target: Path) -> None:
-    for path in _files(source):
-        within = path.relative_to(source)
-        if within.parts[0] == "data" and source.name != "toolkit":
-            continue
-        if path.suffix == ".py" or (path.suffix in TEXTS and path.stat().st_size <= LARGEST):
-            (target / within).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target / within)
+def _home(competition: Competition) -> str:
+    return f"{competition.folder.parent.name}/{competition.folder.name}"
+
+
+def _code(competition: Competition) -> dict[str, Path]:
+    """Files of code, and texts beside it, by the paths that they have in a bundle."""
+    found = project_modules(competition.folder)
+    for source, target in ((competition.folder, _home(competition)), (Path(toolkit.__file__).parent, "toolkit")):
+        for path in _files(source):
+            within = path.relative_to(source)
+            if within.parts[0] == "data" and target != "toolkit":
+                continue
+            if path.suffix == ".py" or (path.suffix in TEXTS and path.stat().st_size <= LARGEST):
+                found[f"{target}/{within.as_posix()}"] = path
+    return found
 
 
 def _files(folder: Path) -> Iterator[Path]:

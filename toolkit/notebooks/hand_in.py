@@ -65,9 +65,7 @@ def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> 
         return build.reproduce(blend, ledger, name, device)
     name, path = identity(line), ledger.file(line) / "dataset" / BUNDLE
     now = f"{build.submission_name(blend, None)}{NOTEBOOK}" if blend.manifest else ""
-    if now != name:
-        found = f"the blend is now {now}" if now else "there is no blend"
-        raise UserError(f"{found}; {build.blended_first(line)}")
+    build.check_blend(blend, line, now)
     if not path.is_file():
         raise UserError(f"{path}, which says for whom it was built, is gone; build it with --notebook")
     said = read_json(path)
@@ -75,9 +73,10 @@ def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> 
         write_notebook(blend, Path(scratch) / name, said["raw"], said["kaggle"])
         made = content_hash(Path(scratch) / name)
     if made != line["sha256"]:
+        commit = f"{line['commit'][:12] or 'unknown'} ({line['tree'] or 'unknown'})"
         raise UserError(
             f"{name} can't be reproduced: its SHA-256 was {line['sha256'][:16]}…, now it is {made[:16]}…; the program "
-            f"is part of it, and was at commit {line['commit'][:12] or 'unknown'} ({line['tree'] or 'unknown'})"
+            f"is part of it, and was at commit {commit}{'' if now == name else build.changed_since(line, now)}"
         )
     text = f"{name}: built again, and identical (SHA-256 {made})"
     return Done({"id": name, "sha256": made, "identical": True}, [text])

@@ -14,29 +14,33 @@ def project_modules(folder: Path) -> dict[str, Path]:
     those in the folder itself.
     """
     found: dict[str, Path] = {}
-    home = f"{folder.parent.name}/{folder.name}/"
-    todo = sorted(folder.rglob("*.py"))
+    home, folder = f"{folder.parent.name}/{folder.name}/", folder.resolve()
+    todo = [(folder.parent.parent, path) for path in sorted(folder.rglob("*.py"))]
     while todo:
-        for within, path in _imported(todo.pop()):
+        for root, path in _imported(*todo.pop()):
+            within = path.relative_to(root).as_posix()
             if within not in found and folder not in path.parents and not within.startswith(home):
                 found[within] = path
-                todo.append(path)
+                todo.append((root, path))
     return dict(sorted(found.items()))
 
 
-def _imported(file: Path) -> Iterator[tuple[str, Path]]:
-    """Files of modules, and of the packages that they lie in."""
+def _imported(root: Path, file: Path) -> Iterator[tuple[Path, Path]]:
+    """Files of modules, and of the packages that they lie in, each behind the folder from which its name counts, as
+    the file's own does from root.
+    """
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
+        if not isinstance(node, ast.Import | ast.ImportFrom):
             continue
-        for name in names:
-            top, *below = name.split(".")
-            for root in _roots(top):
-                yield from _files_of(root, [top, *below])
+        module = getattr(node, "module", None)
+        level = getattr(node, "level", 0)  # dots before the name
+        package = file.relative_to(root).parts[:-level] if level else ()
+        if level and not package:  # above all packages, which Python refuses
+            continue
+        for alias in node.names:
+            name = [*package, *(f"{module}.{alias.name}" if module else alias.name).split(".")]
+            for place in [root] if level else _roots(name[0]):
+                yield from ((place, path) for path in _files_of(place, name, len(package)))
 
 
 def _roots(top: str) -> Iterator[Path]:
@@ -51,9 +55,10 @@ def _roots(top: str) -> Iterator[Path]:
             yield root
 
 
-def _files_of(root: Path, parts: list[str]) -> Iterator[tuple[str, Path]]:
-    for depth in range(1, len(parts) + 1):
+def _files_of(root: Path, parts: list[str], known: int) -> Iterator[Path]:
+    """known: so many parts name the package that a relative import starts at; those around that are known."""
+    for depth in range(max(1, known), len(parts) + 1):
         place = root.joinpath(*parts[:depth])
         for path in (place / "__init__.py", place.with_suffix(".py")):
             if path.is_file():
-                yield path.relative_to(root).as_posix(), path
+                yield path

@@ -35,7 +35,7 @@ NOTHING = Gain(0.0, 0.0, 0.0)
 
 
 class Gains:
-    """seconds: what the last blend took."""
+    """seconds: what the last blend took, with its comparison."""
 
     def __init__(self, labelled: Labelled, device: str) -> None:
         self.labelled, self.device, self.seconds = labelled, device, FIRST
@@ -43,18 +43,18 @@ class Gains:
 
     def of(self, before: Sequence[Run], after: Sequence[Run]) -> Gain:
         old, _ = self._blended(before)
+        begun = time.monotonic()
         new, unit = self._blended(after)
         (found,) = compare([new], old, self.labelled.group[self.labelled.inside])
+        self.seconds = time.monotonic() - begun
         difference = found.sign * found.difference
         return Gain(difference / unit, (found.high - found.low) / WIDE / unit, unit)
 
     def _blended(self, runs: Sequence[Run]) -> tuple[Tally, float]:
         """What the metric counts of it, and the standard error of its score."""
         names = [run.name for run in runs]
-        begun = time.monotonic()
         made = blend(self.labelled, names, views=NONE, adapt="none", device=self.device)
         clean = made.metrics["clean"]
         if self.known is None or self.known[0] != frozenset(names):
             self.known = frozenset(names), made.tally()
-            self.seconds = time.monotonic() - begun
         return self.known[1], max((clean["high"] - clean["low"]) / WIDE, 1e-9)

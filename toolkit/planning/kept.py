@@ -1,7 +1,9 @@
 """What `run` chose, in the workspace's `plan.json`: a call that was killed goes on with the same parts."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from toolkit.errors import UserError
@@ -10,15 +12,16 @@ from toolkit.recipe import from_dict, to_dict
 from toolkit.store import read_json, write_json
 from toolkit.training.budget import Cost
 
-REST = ("skipped", "views", "adapt", "over")
+REST = ("skipped", "views", "adapt", "over", "precisions", "spent")
 PART = ("kind", "seconds", "why", "fixed", "begun", "reserved", "wanted")
 
 
 @dataclass
 class Kept:
-    """asked: what a call has to ask for to go on with it; parts: in their order, those that are done `Ended`; costs:
-    by the recipe's name; skipped: names of what can't be had; views, adapt: what the blend is given; over: nothing
-    more is begun.
+    """asked: what a call has to ask for to go on with it; parts: in their order, those that are done `Ended`; costs,
+    precisions: as measured, by the recipe's name; skipped: names of what can't be had; views, adapt: what the blend is
+    given; over: nothing more is begun; spent: seconds of the budget when it was last stored, by `elapsed`; shown: it
+    is only looked at, and not stored.
     """
 
     path: Path
@@ -29,29 +32,25 @@ class Kept:
     views: list[str] | None = None
     adapt: str = "none"
     over: bool = False
+    precisions: dict[str, str] = field(default_factory=dict)
+    spent: float = 0.0
+    elapsed: Callable[[], float] | None = None
+    shown: bool = False
+    lock: Lock = field(default_factory=Lock)
 
     @property
     def ended(self) -> tuple[Ended, ...]:
         return tuple(one for one in self.parts if isinstance(one, Ended))
 
-    @property
-    def elapsed(self) -> float:
-        """Seconds of the budget that are known to be spent."""
-        if not self.parts:
-            return 0.0
-        last = self.parts[-1]
-        return last.part.begun + last.seconds if isinstance(last, Ended) else last.begun
-
     def put(self, part: Part | Ended) -> None:
         """In place of the last part where that isn't done, else after it."""
-        if self.parts and isinstance(self.parts[-1], Part):
-            del self.parts[-1]
-        self.parts.append(part)
+        open_part = bool(self.parts) and isinstance(self.parts[-1], Part)
+        self.parts = [*(self.parts[:-1] if open_part else self.parts), part]
         self.store()
 
     def put_again(self, ended: Ended) -> None:
         """In place of the last one, of which less was known."""
-        self.parts[-1] = ended
+        self.parts = [*self.parts[:-1], ended]
         self.store()
 
     def drop(self, name: str) -> None:
@@ -61,15 +60,19 @@ class Kept:
         self.store()
 
     def store(self) -> None:
-        write_json(
-            self.path,
-            {
-                "asked": self.asked,
-                "parts": [_written(one) for one in self.parts],
-                "costs": {name: asdict(cost) for name, cost in self.costs.items()},
-                **{name: getattr(self, name) for name in REST},
-            },
-        )
+        if self.shown:
+            return
+        with self.lock:
+            self.spent = self.spent if self.elapsed is None else self.elapsed()
+            write_json(
+                self.path,
+                {
+                    "asked": self.asked,
+                    "parts": [_written(one) for one in self.parts],
+                    "costs": {name: asdict(cost) for name, cost in dict(self.costs).items()},
+                    **{name: getattr(self, name) for name in REST},
+                },
+            )
 
 
 def kept(path: Path, asked: dict[str, Any]) -> Kept:

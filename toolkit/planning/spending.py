@@ -25,12 +25,14 @@ from toolkit.planning.parts import WORDS, Ended, Known, Part, larger
 from toolkit.planning.planned import Planned, Spent
 from toolkit.planning.skips import Skips
 from toolkit.planning.speeds import like_known, measured, obeys_scale
+from toolkit.processes import beating
 from toolkit.progress import SILENT, Progress
 from toolkit.recipe import Recipe, with_epochs
 from toolkit.runs import Run, current_runs
 from toolkit.training.budget import Cost
 from toolkit.training.cross_validation import train
 from toolkit.training.workers import places, turns
+from toolkit.tuning.clock import start
 from toolkit.tuning.search_loop import search
 from toolkit.tuning.settings import SearchSettings
 
@@ -39,6 +41,8 @@ SEEKING = 0.2  # and so much while none is known that fits at all
 TOO_LONG, TOO_SHORT = 1.05, 1.07  # times what fits, from which on the epochs are chosen anew
 FEW = 0.25  # of a recipe's epochs: where less fits, fewer folds of more epochs are better
 SLOWEST = 3.0  # times as long the end takes on a busy machine, at most
+BLENDS = 2.5  # times as long as one of them the end takes, where blending is slow, as by a function of the organisers
+BEAT = 5.0  # seconds between two writings of the time that is spent
 BLENDING = 0.05  # of the time left may go into a blend that only shows what a part gained
 
 
@@ -56,18 +60,25 @@ class Spending:
         stress: str = "auto",
         more: float = 0.0,
         alone: bool = False,
+        wanted: Sequence[Recipe] | None = None,
         progress: Progress = SILENT,
     ) -> None:
         """budget: seconds from `started` (of time.monotonic()). more: seconds that the submission takes beside what
-        any takes, as code does that is run. alone: nothing but the recipes is trained.
+        any takes, as code does that is run. alone: nothing but the recipes is trained. wanted: the recipes with those
+        that can't be had here, by which a plan is known: how many are tried depends on the time (None: all can).
         """
         self.labelled, self.recipes, self.budget, self.started = labelled, tuple(recipes), budget, started
         self.device, self.stress, self.more, self.alone, self.progress = device, stress, more, alone, progress
         asked: dict[str, Any] = {"budget": budget, "data": labelled.data_hash, "folds": labelled.folds_hash}
-        asked |= {"recipes": [[one.name, one.hash, files_of(labelled.competition, one)] for one in recipes]}
+        known_by = recipes if wanted is None else wanted
+        asked |= {"recipes": [[one.name, one.hash, files_of(labelled.competition, one)] for one in known_by]}
         asked |= {"device": device, "stress": stress, "alone": alone}
         self.kept: Kept = kept(labelled.workspace.plan, asked)
-        self.before = max(0.0, self.kept.elapsed - self._since)  # seconds of calls that were killed
+        self.before = max(0.0, self.kept.spent - self._since)  # seconds of calls that were killed
+        self.kept.elapsed = lambda: self._elapsed
+        self.recipes = tuple(
+            replace(one, precision=self.kept.precisions.get(one.name, one.precision)) for one in self.recipes
+        )
         self.ending = Ending(labelled, budget, stress, device)
         self.slow, self.measuring = 1.0, 0.0
         self.gains, self.skips = Gains(labelled, device), Skips(progress)
@@ -75,6 +86,10 @@ class Spending:
 
     def spend(self) -> Spent:
         """Train part after part."""
+        with beating(self.kept.store, BEAT):  # so that a kill loses no more than that of the time
+            return self._spent()
+
+    def _spent(self) -> Spent:
         runs: dict[Run, None] = {}
         for one in list(self.kept.parts):
             self._carry_out(one.part if isinstance(one, Ended) else one, runs, isinstance(one, Ended))
@@ -88,13 +103,15 @@ class Spending:
                     self.progress.say(f"nothing that is worth its time fits into {duration(max(0.0, self._left))}")
                 break
             self._say(part)
-            self.kept.put(replace(part, begun=self._elapsed))
+            part = replace(part, begun=self._elapsed)
+            self.kept.put(part)
             self._carry_out(part, runs)
         self.skips.tell()
         return self._finished(list(runs))
 
     def forecast(self) -> Planned:
         """What it would be spent on as it looks now, beside what is done of it."""
+        self.kept.shown = True
         self._measure_leads()
         for recipe in () if self.kept.over else self.recipes:
             if recipe.name not in self.kept.costs and self.measuring < MEASURING * self.budget:
@@ -133,7 +150,8 @@ class Spending:
 
     @property
     def _closing(self) -> float:
-        return self.slow * (closing_seconds(self.budget) + self.more)
+        blends = BLENDS * self.gains.seconds if self.gains.known else 0.0
+        return self.slow * (max(closing_seconds(self.budget), blends) + self.more)
 
     @property
     def _left(self) -> float:
@@ -222,7 +240,7 @@ class Spending:
                 return None
             self.measuring += time.monotonic() - begun
             self.recipes = tuple(found if one.name == recipe.name else one for one in self.recipes)
-            self.kept.costs[recipe.name] = cost
+            self.kept.costs[recipe.name], self.kept.precisions[recipe.name] = cost, found.precision
         return self.kept.costs[recipe.name]
 
     def _like_known(self, recipe: Recipe) -> tuple[Recipe, Cost] | None:
@@ -257,7 +275,7 @@ class Spending:
 
     def _carry_out(self, part: Part, runs: dict[Run, None], ended: bool = False) -> None:
         """Train it, and look at what it gained where that decides on something."""
-        begun, first = time.monotonic(), not runs
+        first = not runs
         try:
             with contention() as waited:
                 part = part if ended else self._settled(part)
@@ -272,9 +290,7 @@ class Spending:
         if ended:
             return
         self.slow = min(SLOWEST, 1 / max(1e-9, 1 - waited.share))
-        took, whole = time.monotonic() - begun, self._took(part, made)
-        self.before += max(0.0, whole - took)  # what a call that was killed had trained of it
-        took = max(took, whole)
+        took = max(self._elapsed - part.begun, self._took(part, made))  # of a run that was there, what that took
         if part.kind != "search":
             pace = min(SLOWEST, max(1 / SLOWEST, took / max(part.seconds, 1e-9)))
             self.kept.costs[part.recipe.name] = self._cost_of(part.recipe).times(pace)
@@ -294,9 +310,12 @@ class Spending:
 
     def _settled(self, part: Part) -> Part:
         """With epochs that are final for all folds, by the speed of the first fold's first ones."""
+        if part.kind == "search":
+            return part
         recipe = part.recipe
         cost, begun, new = self._cost_of(recipe), time.monotonic(), is_new(self.labelled, recipe)
-        if not part.fixed and part.kind not in ("taught", "search") and places(self.device) == [[self.device]]:
+        # of what has a teacher the first fold can't be looked at before that is trained
+        if not part.fixed and not recipe.pseudo.rounds and places(self.device) == [[self.device]]:
             pace = first_pace(self.labelled, recipe, cost, self.stress, self.device, self.progress)
             cost = cost.times(pace)
             self.kept.costs[recipe.name] = cost
@@ -323,7 +342,7 @@ class Spending:
         if part.kind == "search":
             return self._searched(part, ended)
         # the predictions and the submission come after the folds
-        until = self.started + self.budget - self._closing - self._ending - part.reserved
+        until = self.started + self.budget - self.before - self._closing - self._ending - part.reserved
         how: Any = {"device": self.device, "stress": self.stress, "progress": self.progress}
         return part, [train(self.labelled, part.recipe, deadline=until, **how)]
 
@@ -332,7 +351,9 @@ class Spending:
             settings = SearchSettings(
                 budget=part.seconds, stress=self.stress, seed=part.recipe.seed, device=self.device
             )
-            found = search(self.labelled, settings, self.progress)
+            clock = start(settings)
+            clock.started -= self._elapsed - part.begun  # what calls that were killed spent on it
+            found = search(self.labelled, settings, self.progress, clock)
             self.progress.show(found)
             if found.recipe is not None:
                 part = replace(part, recipe=found.recipe)

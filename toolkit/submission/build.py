@@ -1,7 +1,7 @@
 """From a blend to a file that is checked and registered; and a past one built again, byte for byte.
 
 A submission is `<competition>/<blend>-<hash>.<csv|zip>` beside the ledger, the hash being that of all it was made
-from. A file that fails its check is never put there.
+from: the blend, and the code, form and metric that make a file of it. A file that fails its check is never put there.
 """
 
 import os
@@ -19,6 +19,7 @@ from toolkit.commits import commit_of
 from toolkit.competition import Competition
 from toolkit.competition_code import tell_of_code
 from toolkit.data.known_answers import KnownAnswers, stored_answers
+from toolkit.data.rehearsal import written_by
 from toolkit.disk import bytes_in
 from toolkit.errors import UserError, others_code
 from toolkit.outcome import MENDED, Done, Outcome, Table, Warned, are, counted, interval, mended
@@ -140,10 +141,11 @@ def build(
     device: str = "auto",
     progress: Progress = SILENT,
 ) -> Submission:
-    """Build, check, score on the held-out samples and register; a submission of the same blend is not built twice.
+    """Build, check, score on the held-out samples and register; the same submission is not built twice.
 
     raw: the organisers' files, where their sample submission may lie. half: store a code submission's parameters as
-    float16, if that doesn't change the score. images: of the training set, to run code on (default: CHECKED).
+    float16, if that doesn't change the score. images: of the training set, to run code on (default: CHECKED); what was
+    run on another number is built and run again.
     known: test images that are training images get these' answers in place of the blend's. Raises UserError where the
     organisers would refuse the file, it isn't the blend, or a rule is broken.
     """
@@ -178,7 +180,7 @@ def _build(
         path = folder / f"{name}{suffix}"
     line: Mapping[str, Any] | None = ledger.line_of(path)
     warn_of(blend, progress)
-    if line is not None:
+    if line is not None and _is_tried(blend, line, images):
         scores["holdout"] = holdout_score(blend, device, progress)
         return Submission(competition, path, scores, line, beside=beside, known=number, adapted=adapted)
     for run, inputs in _manifest(blend)["runs"].items():
@@ -207,6 +209,13 @@ def warn_of(blend: Blend, progress: Progress) -> None:
         progress.warn(f"the blend's runs are on other folds than the present ones{unscored}; {remedy}")
     if blend.doubt:
         progress.warn(blend.doubt)
+
+
+def _is_tried(blend: Blend, line: Mapping[str, Any], images: int | None) -> bool:
+    """Was code run on as many training images as are asked for now?"""
+    if images is None or blend.labelled.competition.try_submission is None:
+        return True
+    return bool(line["checked"] == str(min(images, len(blend.labelled.images))))
 
 
 def _write(competition: Competition, prediction: Prediction, path: Path) -> None:
@@ -248,11 +257,10 @@ def _answers(blend: Blend, asked: bool) -> KnownAnswers | None:
 
 
 def submission_name(blend: Blend, known: KnownAnswers | None) -> str:
-    """Its ID, from all that the blend was made from, and the known answers that are given in its place."""
+    """Its ID, from all that the blend was made from, what it is written by, and known answers given in its place."""
     _manifest(blend)
-    if known is None:
-        return f"{blend.name}-{blend.hash[:8]}"
-    return f"{blend.name}-{hash_json([blend.hash, known.hash])[:8]}{KNOWN}"
+    made_from = [blend.hash, written_by(blend.labelled.competition), *([] if known is None else [known.hash])]
+    return f"{blend.name}-{hash_json(made_from)[:8]}{'' if known is None else KNOWN}"
 
 
 def _manifest(blend: Blend) -> dict[str, Any]:
@@ -276,7 +284,6 @@ def ledger_line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: P
     competition, made_from = blend.labelled.competition, _manifest(blend)
     commit, tree = _git(competition.folder)
     first, *_ = made_from["runs"].values()
-    shares = [f"{run}={share:.6g}" for run, share in blend.shares.items()]
     limits = [f"--{name.replace('_', '-')}={value}" for name, value in made_from.get("limits", {}).items()]
     limits += [f"--blender={blend.asked}"] if blend.asked else []
     adapt = made_from.get("adapt", "none" if may_adapt(blend.labelled) else "auto")
@@ -290,7 +297,7 @@ def ledger_line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: P
         "bytes": bytes_in(path) if path.is_dir() else path.stat().st_size,
         "commit": commit,
         "tree": tree,
-        "blend": " ".join([*shares, *limits, "--views", *(views if len(views) > 1 else ["none"])]),
+        "blend": " ".join([_shares(blend), *limits, "--views", *(views if len(views) > 1 else ["none"])]),
         "folds": first["folds"],
         "data": first["data"],
         "metric": competition.metric.name,
@@ -301,6 +308,29 @@ def ledger_line(blend: Blend, scores: Mapping[str, Any], ledger: Ledger, path: P
             line[column] = round(score[name], 6) if score else None
     line["chosen"] = "; ".join(one.cell(blend.shares) for one in blend.unseen)
     return line
+
+
+def _shares(blend: Blend) -> str:
+    return " ".join(f"{run}={share:.6g}" for run, share in blend.shares.items())
+
+
+def check_blend(blend: Blend, line: Line, now: str) -> None:
+    """UserError where a line is surely of another blend than the present one, whose submission would be called `now`.
+
+    Names say less: they change with what a blend is written by, and the bytes may be the same all the same.
+    """
+    if blend.manifest is None:
+        raise UserError(f"there is no blend; {blended_first(line)}")
+    if line["blend"].partition(" --")[0] not in ("", _shares(blend)):
+        raise UserError(f"the blend is now {now}; {blended_first(line)}")
+
+
+def changed_since(line: Line, now: str) -> str:
+    """What to say further of a line whose submission is of other bytes, and called otherwise now."""
+    return (
+        f"; it would be {now} now, as the blend, or the code, form or metric that make a file of it, may be others: "
+        f"bring these back, or {blended_first(line)}"
+    )
 
 
 def blended_first(line: Line) -> str:
@@ -319,23 +349,26 @@ def _git(folder: Path) -> tuple[str, str]:
 
 
 def reproduce(blend: Blend, ledger: Ledger, name: str, device: str = "auto") -> Done:
-    """Build the submission of that ID again; UserError where the blend is another one, or the bytes are."""
+    """Build the submission of that ID again; UserError where the blend is another one, or the bytes are.
+
+    It may be called otherwise now, as those that versions before named after the blend alone are.
+    """
     line, competition = ledger.find(name), blend.labelled.competition
     name = identity(line)
     known = stored_answers(blend.labelled) if name.endswith(KNOWN) else None
     now = submission_name(blend, known) if blend.manifest else ""
-    if now != name.removesuffix(HALF):
-        raise UserError(f"{f'the blend is now {now}' if now else 'there is no blend'}; {blended_first(line)}")
+    check_blend(blend, line, now)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / f"{name}{competition.submission_suffix}"
         _write(competition, blend_prediction(blend, 0, device, name.endswith(HALF), known), path)
         made = sha256(path)
     if made != line["sha256"]:
         commit, tree = _git(competition.folder)
+        renamed = "" if now == name.removesuffix(HALF) else changed_since(line, now)
         raise UserError(
             f"{name} can't be reproduced: its SHA-256 was {line['sha256'][:16]}…, now it is {made[:16]}…; it was "
             f"built at commit {line['commit'][:12] or 'unknown'} ({line['tree'] or 'unknown'}), this is "
-            f"{commit[:12] or 'unknown'} ({tree or 'unknown'})"
+            f"{commit[:12] or 'unknown'} ({tree or 'unknown'}){renamed}"
         )
     facts = {"id": name, "sha256": made, "identical": True}
     return Done(facts, [f"{name}: built again, and identical (SHA-256 {made})"])

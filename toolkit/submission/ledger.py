@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 COLUMNS = (
     "time",  # when it was registered, ISO 8601
     "competition",  # with -practice for practice data
-    "submission",  # the file, or folder of a notebook, relative to the ledger; its name without the suffix is the ID
+    "submission",  # the file, or folder of a notebook, relative to the ledger; its name without suffixes is the ID
     "sha256",
     "bytes",
     "commit",  # of the project
@@ -52,7 +53,8 @@ COLUMNS = (
     "checked",  # labels that were compared with the blend's own
     "agreement",  # share of them that agree
     "ties",  # of those that don't: two classes were equally probable
-    "seconds",  # of a code submission in the sandbox, with what it holds of memory
+    "seconds",  # of a code submission in the sandbox, with what it holds of memory; of a notebook
+    "test_images",  # for so many
     "peak_bytes",
     "network",
     "known",  # test images that have the answers of equal training images, where that was asked for
@@ -70,6 +72,7 @@ SAID = ("public", "private", "practice", "uploaded")  # by others, after it was 
 HEADS = {"clean": "CV", "stress": "stress", "matched": "test-like", "holdout": "held out"}
 NARROW = 80  # columns of a terminal in which a table without intervals finds room, IDs whole
 SHOWN = 200  # lines of a table: a terminal takes seconds for thousands
+SUFFIX = re.compile(r"\.\w+(\.(gz|zip|bz2|xz|zst))?$", re.IGNORECASE)  # of a file, packed or not
 Line = dict[str, str]
 
 
@@ -260,7 +263,7 @@ class Ledger(Outcome):
         if name is None:
             return lines[-1]
         exact = [line for line in lines if name == identity(line)]
-        found = exact or [line for line in lines if name and identity(line).startswith(name)]
+        found = exact or [line for line in lines if name and PurePosixPath(line["submission"]).name.startswith(name)]
         found = found or [line for line in lines if name and line["sha256"].startswith(name)]
         if len({identity(line) for line in found}) != 1:
             known = ", ".join(dict.fromkeys(identity(line) for line in lines))
@@ -310,8 +313,8 @@ def read(path: Path) -> list[Line]:
 
 
 def identity(line: Line) -> str:
-    """The ID of a line: the file's name without its suffix."""
-    return PurePosixPath(line["submission"]).stem
+    """The ID of a line: the file's name without its suffix, or both of a file that is packed."""
+    return SUFFIX.sub("", PurePosixPath(line["submission"]).name)
 
 
 def runs_of(line: Line) -> list[str]:

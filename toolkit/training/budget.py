@@ -16,6 +16,7 @@ from toolkit.data.sizes import image_shape
 from toolkit.events import Tell
 from toolkit.images.rows import ImageRows
 from toolkit.networks.contention import quietest
+from toolkit.networks.devices import CLUSTER
 from toolkit.networks.growth import LEAST, pixels
 from toolkit.networks.predict import BATCH, batches, predict
 from toolkit.progress import SILENT, Progress, Watch
@@ -80,12 +81,18 @@ class Cost:
 @dataclass(frozen=True)
 class Speed:
     """Seconds here: of a training step of the whole network, 0 where the head alone is trained; of a predicted image;
-    and of a step of the head on stored features, None where there is none.
+    and of a step of the head on stored features, None where there is none. here: of an image that this machine
+    predicts, where a cluster has folds trained elsewhere.
     """
 
     step: float
     image: float
     head: float | None = None
+    here: float | None = None
+
+    @property
+    def own_image(self) -> float:
+        return self.image if self.here is None else self.here
 
 
 def measure_speed(job: FoldJob, steps: int = 8, within: float = inf) -> Speed:
@@ -106,11 +113,9 @@ def measure_speed(job: FoldJob, steps: int = 8, within: float = inf) -> Speed:
                 break
         return float(np.mean(took[1:] or took))
 
-    some = _some(training.dataset.images, job.valid_rows)
-    images = part_of(training.dataset.images, some)
-    table = None if training.dataset.table is None else training.dataset.table[some]
     whole, head = 0.0, None
     if schedule.freeze and training.keeps_features:
+        images = part_of(training.dataset.images, _some(training.dataset.images, job.valid_rows))
         with torch.no_grad():
             (one,) = training.model.eval().features(next(batches(images, 1, device)))
         training.thaw(0)
@@ -123,18 +128,29 @@ def measure_speed(job: FoldJob, steps: int = 8, within: float = inf) -> Speed:
     if head is None or schedule.freeze < 1:
         training.thaw(schedule.epochs - 1)
         whole = seconds(lambda step: made.batch(0, step, whole=True), False)
+    return Speed(whole, _image_seconds(training, job, within), head)
+
+
+def _image_seconds(training: Training, job: FoldJob, within: float) -> float:
+    """Of a predicted image."""
+    some = _some(training.dataset.images, job.valid_rows)
+    images = part_of(training.dataset.images, some)
+    scored = training.competition.scored
+    table = None if training.dataset.table is None else training.dataset.table[some]
     for _ in range(2):  # the first warms up
         begun = time.monotonic()
-        predict(training.model, images, training.competition.scored, device, job.recipe.precision, table=table)
+        predict(training.model, images, scored, training.device, job.recipe.precision, table=table)
         took = time.monotonic() - begun
         if took > within:
             break
-    return Speed(whole, took / len(images), head)
+    return took / len(images)
 
 
 def speed_of(job: FoldJob, within: float = inf) -> Speed:
     """As it is measured where the job's device is."""
     found: Speed = perform(partial(_measured, within=within), job, lambda fold, epoch, news: None)
+    if job.device.startswith(CLUSTER):
+        return replace(found, here=_image_seconds(Training(job), job, within))
     return found
 
 
@@ -160,7 +176,7 @@ def training_cost(jobs: Sequence[FoldJob], speed: Speed, test_images: int, whole
     freeze = 0.0 if speed.head is None else jobs[0].recipe.schedule.freeze
     head = steps * (speed.head or 0.0) * side_by_side
     if freeze == 1:  # from features, those of the test images are asked for once
-        return Cost(head, test_images * speed.image, freeze=freeze, head=head)
+        return Cost(head, test_images * speed.own_image, freeze=freeze, head=head)
     # images that go through the network for a score: also those that its statistics are from
     looks = [
         min(WATCHED, len(job.valid_rows)) + batch * min(REFRESH, one) for job, one in zip(jobs, each, strict=True)
@@ -168,9 +184,10 @@ def training_cost(jobs: Sequence[FoldJob], speed: Speed, test_images: int, whole
     often = [1 / epochs_between_looks(1, batch, one) for one in each]  # an epoch, at most
     watched = sum(look * share for look, share in zip(looks, often, strict=True))
     epoch = (steps * speed.step + watched * speed.image) * side_by_side
-    predicted = sum(len(job.valid_rows) for job in jobs) + len(jobs) * test_images + sum(looks)
+    predicted = (sum(len(job.valid_rows) for job in jobs) + sum(looks)) * speed.image
+    predicted += len(jobs) * test_images * speed.own_image
     grow = jobs[0].recipe.images.grow
-    return Cost(epoch, predicted * speed.image, freeze=freeze, head=head, grow=grow, whole=whole)
+    return Cost(epoch, predicted, freeze=freeze, head=head, grow=grow, whole=whole)
 
 
 def run_cost(
@@ -183,7 +200,7 @@ def run_cost(
     _, jobs = prepare(labelled, recipe, device, progress)
     with progress.phase(f"how fast {recipe.name} is here"):
         speed = quietest(lambda: speed_of(jobs[0]), within)
-    image = speed.image
+    image = speed.own_image
     predicted = len(labelled.test_images) + int(labelled.held_out.sum())  # by all networks
     cost = training_cost(jobs, speed, predicted, whole)
     taught, longer = recipe.pseudo.rounds, stress_factor(stress)
