@@ -120,7 +120,7 @@ def test_a_table_has_a_row_a_sample_and_none_for_masks() -> None:
     dataset, task = with_table(kinds.drawn("classes", 12)), kinds.KINDS["classes"][0]
     check_dataset(dataset, task, "here")
     for changes, message in (
-        ({"table": dataset.table[1:]}, r"table is float32 \(11, 1\), expected a row a sample, \(12, 1\)"),  # type: ignore[index]
+        ({"table": dataset.table[1:]}, r"table is float32 \(11, 1\), expected one row per sample, \(12, 1\)"),  # type: ignore[index]
         ({"table": dataset.table.astype(np.float64)}, "table is float64"),  # type: ignore[union-attr]
         ({"test_table": None}, "none of the 8 test images; give test_table as well"),
         ({"table": None}, "of the test images alone"),

@@ -123,7 +123,7 @@ def test_images_that_nobody_reads_take_no_memory(tmp_path: Path) -> None:
     """Of 100,000 of 512x512 they would take 73 GiB."""
     ids, right = np.arange(100_000), np.arange(100_000) % 3
     (tmp_path / "sub.txt").write_text(" ".join(map(str, right)))
-    of = replace(competition, task=replace(competition.task, image_shape=(512, 512, 3)))
+    of = replace(competition, task=Classification(competition.task.classes, (512, 512, 3)))
     np.savez(tmp_path / "t.npz", targets=right)
     assert graded(tmp_path, of).score == 1
     assert grade(of, tmp_path / "sub.txt", tmp_path / "sub.txt", ids).score == 1

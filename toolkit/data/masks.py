@@ -134,7 +134,8 @@ def mask_files(paths: Sequence[Path], task: MaskTask, values: Mapping[Any, int] 
     """A picture of each mask, whose pixels, or places in the palette, are those of the task's targets.
 
     values: which greys or colours (red, green, blue) mean which class (of overlapping masks: which bits), such as
-    {255: 1}, 255 as class: not scored; a colour that isn't there is an error, a grey that isn't there is itself.
+    {255: 1}, 255 as class: not scored. A colour that isn't there is an error, as is a grey, but for 0, that another
+    one becomes; any other grey is itself.
     """
 
     def read(row: int) -> np.ndarray:
@@ -196,7 +197,7 @@ def run_length_masks(
     for line, (name, *said, text) in enumerate(table[list(columns)].itertuples(index=False)):
         if name not in rows:
             raise UserError(f"{path} line {line_of(str(path), line)}: there is no image {name!r}")
-        if text in (empty, *EMPTY):
+        if text.strip() in (empty, *EMPTY):
             continue
         if said and said[0] not in task.classes:
             where = f"{path} line {line_of(str(path), line)}"
@@ -305,6 +306,11 @@ def _mapped_part(pixels: np.ndarray, values: Mapping[Any, int], most: int, path:
     else:
         made = pixels.astype(np.int64)
         for grey, value in values.items():
+            if value not in (0, IGNORED, *values) and (pixels == value).any():
+                raise UserError(
+                    f"{path} has the value {value}, which `values` doesn't name, though {grey} becomes {value}; say "
+                    f"what it is as well, values={{{grey}: {value}, {value}: …}}"
+                )
             made[pixels == grey] = value
     known = (made >= 0) & (made <= most)
     known |= (made == IGNORED) & (IGNORED in values.values())

@@ -2,6 +2,7 @@
 
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -27,22 +28,31 @@ class Rows(Protocol):
 
 
 def array_files(
-    path: Path,
+    path: Path | Sequence[Path],
     key: str = "",
     shape: Sequence[int] | None = None,
     names: np.ndarray | str | None = None,
+    channels_first: bool = False,
     **given: Any,
 ) -> ImageFiles:
-    """The images in a file, by their rows; given: other fields of ImageFiles.
+    """The images in a file, or in several one behind another, by their rows; given: other fields of ImageFiles.
 
     key: of .npz and .h5 the array, which may be left out where there is one; of an .h5 that has a dataset for each
     image the group they are in. Of .csv and .parquet the column that holds pixels as text or the bytes of a file, or
     what the names of the columns of pixels begin with; left out where these are called by numbers alone. shape: (h, w)
     or (h, w, channels) of pixels that lie in one row: where their columns are numbered, in the order of the numbers.
-    names: as of ImageFiles, or of .csv and .parquet the column that has them. UserError for a file that doesn't have
-    them.
+    names: as of ImageFiles, or of .csv and .parquet the column that has them. channels_first: images are
+    (channels, h, w). UserError for a file that doesn't have them.
     """
-    options = {"key": key} | ({} if shape is None else {"shape": list(shape)})
+    if not isinstance(path, Path):
+        column = names if isinstance(names, str) else None
+        parts = [array_files(one, key, shape, column, channels_first, **given) for one in path]
+        if not parts:
+            raise UserError("array_files has no file to read images from: nothing in the data is called so")
+        joined = sum(parts[1:], parts[0])
+        return replace(joined, names=names) if isinstance(names, np.ndarray) else joined
+    options: dict[str, Any] = {"key": key} | ({} if shape is None else {"shape": list(shape)})
+    options |= {"channels_first": True} if channels_first else {}
     rows = opened(path, key)
     if isinstance(rows, _Group):
         names = np.array(rows.names)
@@ -51,8 +61,15 @@ def array_files(
     return ImageFiles([path] * len(rows), np.arange(len(rows)), read_row, names=names, options=options, **given)
 
 
-def read_row(path: Path, row: int, least: int = 0, key: str = "", shape: Sequence[int] | None = None) -> np.ndarray:
-    """Image `row` of a file as it is stored; whole numbers wider than they need be as uint8.
+def read_row(
+    path: Path,
+    row: int,
+    least: int = 0,
+    key: str = "",
+    shape: Sequence[int] | None = None,
+    channels_first: bool = False,
+) -> np.ndarray:
+    """Image `row` of a file as it is stored, channels last; whole numbers wider than they need be as uint8.
 
     ValueError where it has another number of pixels.
     """
@@ -72,6 +89,8 @@ def read_row(path: Path, row: int, least: int = 0, key: str = "", shape: Sequenc
         if image.size != np.prod(shape):
             raise ValueError(f"row {row} has {image.size} pixels, expected {' x '.join(map(str, shape))}")
         image = image.reshape(shape)
+    if channels_first:
+        image = np.ascontiguousarray(np.moveaxis(image, 0, -1))
     if (
         image.dtype in (np.int32, np.int64, np.uint32, np.uint64)
         and 0 <= image.min(initial=0) <= image.max(initial=0) <= 255
@@ -111,7 +130,12 @@ def _opened(path: Path, key: str, changed: int, size: int) -> Rows:
 
 
 def _npy(path: Path, key: str) -> Rows:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        if "objects in dtype" not in str(error):
+            raise
+        raise UserError(f"{path} holds pickled objects, which can run code and are not loaded; save numbers") from None
 
 
 def _npz(path: Path, key: str) -> Rows:
@@ -257,6 +281,8 @@ def _pixel_columns(path: Path, names: list[str], key: str) -> list[str]:
     if not found:
         shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
         raise UserError(f"{path} has the columns {shown}: say by `key` which hold the pixels")
+    numbered = [name for name in found if name[len(key) :].isascii() and name[len(key) :].isdecimal()]
+    found = numbered if len(numbered) > 1 else found  # `p0`, `p1`, …, and not `patient`
     numbers = [name[len(key) :] for name in found]
     if all(number.isascii() and number.isdecimal() for number in numbers):  # sorted as text, 10 comes before 2
         found.sort(key=lambda name: int(name[len(key) :]))

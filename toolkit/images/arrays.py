@@ -2,6 +2,7 @@
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from tokenize import TokenError
 
@@ -64,8 +65,21 @@ def image_array(array: np.ndarray, shape: tuple[int, int, int], where: str) -> n
     return _to_type(np.uint8, array, 255, where, "image", whole=False)
 
 
-def mask_array(array: np.ndarray, shape: tuple[int, int, int], classes: int, where: str) -> np.ndarray:
-    """uint8 (N, H, W) from whole numbers in 0..classes-1."""
+def mask_array(
+    array: np.ndarray, shape: tuple[int, int, int], classes: int, where: str, values: Mapping[int, int] | None = None
+) -> np.ndarray:
+    """uint8 (N, H, W) from whole numbers in 0..classes-1, of shape (N, H, W), or with an axis of 1 for the channels.
+
+    values: of pixels that stand for another class, {255: 1}.
+    """
+    if array.ndim == 4 and array.shape[1:] in ((*shape[:2], 1), (1, *shape[:2])):
+        array = array.reshape(len(array), *shape[:2])
+    if array.dtype == bool:
+        array = array.astype(np.uint8)
+    if values:
+        array, given = array.copy(), array
+        for value, label in values.items():
+            array[given == value] = label
     if array.ndim != 3 or array.shape[1:] != shape[:2]:
         raise UserError(f"{where} has shape {array.shape}, expected (n, {shape[0]}, {shape[1]})")
     return _to_type(np.uint8, array, classes - 1, where, "mask", whole=True)

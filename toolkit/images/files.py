@@ -1,7 +1,6 @@
 """Images that lie in files and are decoded when they are needed: what `load` may say in place of arrays."""
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
@@ -18,6 +17,10 @@ from toolkit.images.reading import Values, read_image
 # Of a path, the row in a file that holds several (-1: it holds one), and a length: an image may come at reduced scale
 # while neither side gets shorter than that. It returns the image as it is stored, (h, w) or (h, w, channels)
 Reader = Callable[..., np.ndarray]
+SUFFIXES = {  # of images
+    *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".avif", ".ppm", ".pgm", ".pbm"),
+    *(".dcm", ".dicom"),
+}
 # files that lie beside images, and not those of a folder of images
 BESIDE = {".csv", ".tsv", ".txt", ".md", ".json", ".xml", ".yaml", ".yml", ".html", ".pdf", ".zip", ".ini", ".db"}
 SHOWN = 5  # names in a message
@@ -134,43 +137,67 @@ class ImageFiles:
         return np.array([splitext(text.rpartition("/")[2])[0] for text in self._texts], dtype=str)
 
     def chosen(self, names: Sequence[str] | np.ndarray) -> "ImageFiles":
-        """Those that are called so, in that order: `1`, `1.png`, or with as many folders as it takes, `cat/1.png`.
+        """Those that are called so, in that order: `1`, `1.png`, or with as many folders as it takes, `cat/1.png`. A
+        name that none has is looked for as `spelled`, and without its suffix, if that is one of images.
 
         UserError for names that none has, or two have.
         """
-        number = next((name for name in names if not isinstance(name, str)), None)
-        if number is not None:
+        other = next((name for name in names if not isinstance(name, str)), None)
+        if other is not None:
             raise UserError(
-                f"the name {number} of an image is a {type(number).__name__}, no text: target_table or "
+                f"the name {other} of an image is a {type(other).__name__}, no text: target_table or "
                 "pd.read_csv(…, dtype=str) keep zeros before a number"
             )
-        known: list[str] = self._texts if self.names is None else self.names.tolist()
-        depths = {name.count("/") for name in names}
-        deepest = max(depths, default=0) + 1
-        places: dict[str, int] = {}
-        times: Counter[str] = Counter()
-        for place, text in enumerate(known):
-            parts = text.rsplit("/", deepest)
-            for depth in depths:
-                whole = "/".join(parts[-depth - 1 :])
-                for called in {whole, splitext(whole)[0]}:
-                    places[called] = place
-                    times[called] += 1
-        if any(name not in places for name in names):  # accents are one letter in tables, and two in files of a Mac
-            for called in list(places):
-                if not called.isascii() and (composed := normalize("NFC", called)) not in places:
-                    places[composed], times[composed] = places[called], times[called]
-            names = [name if name in places else normalize("NFC", name) for name in names]
-        missing = [name for name in names if name not in places]
+        found = self._rows_of(names)
+        missing = [name for name, (_, times) in zip(names, found, strict=True) if not times]
         if missing:
+            known = self._texts if self.names is None else self.names.tolist()
             some = ", ".join(missing[:SHOWN]) + (", …" if len(missing) > SHOWN else "")
             first = Path(known[0]) if known else Path("nothing")
             held = f"{first.parent} holds {first.name}" + (", …" if len(known) > 1 else "")
             raise UserError(f"{len(missing):,} of {len(names):,} images are not there: {some} ({held})")
-        twice = next((name for name in names if times[name] > 1), None)
+        twice = next((at for at, (_, times) in enumerate(found) if times > 1), None)
         if twice is not None:
-            raise UserError(f"{times[twice]} images are called {twice!r}; call them by their folders as well")
-        return self[np.array([places[name] for name in names], np.int64)]
+            number, called = found[twice][1], str(names[twice])
+            raise UserError(f"{number} images are called {called!r}; call them by their folders as well")
+        return self[np.array([row for row, _ in found], np.int64)]
+
+    def has(self, names: Sequence[str] | np.ndarray) -> np.ndarray:
+        """bool (N,): which of these names `chosen` finds."""
+        return np.array([times > 0 for _, times in self._rows_of(names)], bool)
+
+    def _rows_of(self, names: Sequence[str] | np.ndarray) -> list[tuple[int, int]]:
+        """A row of each name, and how many images are called so."""
+        known: list[str] = self._texts if self.names is None else self.names.tolist()
+        rows = _rows_by_name(known, names)
+        if all(name in rows for name in names):
+            return [rows[name] for name in names]
+        plain = [spelled(name) for name in names]
+        bare = [start if end in SUFFIXES else name for name in plain for start, end in (splitext(name),)]
+        alike = _rows_by_name([spelled(text) for text in known], [*plain, *bare])
+        ways = zip(names, plain, bare, strict=True)
+        return [rows.get(name) or alike.get(other) or alike.get(third) or (-1, 0) for name, other, third in ways]
+
+
+def spelled(name: str) -> str:
+    """A name in one spelling: small letters, `/` for `\\`, accents as one letter, which files of a Mac have as two."""
+    return normalize("NFC", name.strip()).casefold().replace("\\", "/")
+
+
+def _rows_by_name(known: Sequence[str], names: Sequence[str] | np.ndarray) -> dict[str, tuple[int, int]]:
+    """Of what images are called, with as many folders as one of the names has, with suffix and without: the last row,
+    and how many are called so.
+    """
+    depths = {name.count("/") for name in names}
+    deepest = max(depths, default=0) + 1
+    rows: dict[str, tuple[int, int]] = {}
+    for row, text in enumerate(known):
+        parts = text.rsplit("/", deepest)
+        for depth in depths:
+            whole = "/".join(parts[-depth - 1 :])
+            for called in {whole, splitext(whole)[0]}:
+                rows[called] = (row, rows.get(called, (0, 0))[1] + 1)
+    return rows
 
 
 def image_folder(folder: Path, pattern: str = "*", **given: Any) -> ImageFiles:

@@ -32,7 +32,7 @@ class Kept:
     views: list[str] | None = None
     adapt: str = "none"
     over: bool = False
-    precisions: dict[str, str] = field(default_factory=dict)
+    precisions: dict[str, Any] = field(default_factory=dict)
     spent: float = 0.0
     elapsed: Callable[[], float] | None = None
     shown: bool = False

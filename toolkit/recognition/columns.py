@@ -1,51 +1,45 @@
-"""Which columns of the training table say what: images' names, targets and their form, groups, splits."""
+"""Which columns of the training table say what: targets and their form, groups, splits."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from os.path import splitext
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from toolkit.data.tables import UNKNOWN
+from toolkit.formats.run_lengths import EMPTY
 from toolkit.recognition.found import Fact, Form, Sample, Sheet, Sure
-from toolkit.recognition.listing import FEW_GROUPS, affixes, stem, words
+from toolkit.recognition.listing import FEW_GROUPS, words
 from toolkit.recognition.sheets import cells
 
 GROUPS = (  # the first that is there counts: what is nearer to an origin of images
-    *("group", "patient", "subject", "person", "individual", "participant", "case", "specimen", "animal", "plant"),
+    *("group", "patient", "subject", "person", "individual", "participant", "case", "eye", "lesion", "nodule"),
+    *("tumor", "tumour", "biopsy", "specimen", "animal", "plant"),
     *("slide", "study", "series", "scene", "sequence", "video", "session", "location", "site", "camera", "hospital"),
     *("experiment", "batch", "plate", "plot", "field", "tree", "farm", "donor", "user"),
 )
+ABOUT = {"age", "sex", "gender", "type", "kind", "status", "weight", "height", "size", "diagnosis", "species"}
 SPLITS = ("split", "subset", "partition", "set", "phase", "usage")
-TARGETS = {"label", "labels", "class", "target", "category", "diagnosis", "species", "breed", "y", "grade", "level"}
+TARGETS = {
+    *("label", "labels", "class", "target", "category", "diagnosis", "dx", "species", "breed", "y", "grade", "level"),
+}
+HOW = {"type", "source", "status", "confidence"}  # of a target: `dx_type` beside `dx`
 GRADES = {"grade", "severity", "level", "stage", "diagnosis", "rating", "isup", "degree", "quality"}
 IDENTITIES = {"id", "identity", "individual", "whale", "landmark", "hotel", "class", "label", "category"}
 FOLDS = {"fold", "folds", "kfold"}
+BLANK = {"", "?", "-", "unknown", *UNKNOWN}
 COMMA = re.compile(r"-?\d+(,\d+)?")
 RUNS = re.compile(r"\d+ \d+( \d+ \d+)*")
 SEVERAL = 3  # rows of a class, where it is a number that may be measured
 MEASURED = {"age", "count", "counts", "number", "score", "price", "weight", "size", "length", "width", "year", "area"}
 MOST_GRADES = 12
-LEAST = 0.1  # of the images that a column of their names names
 SHOWN = 6
 GAPS = ("|", ";", ", ", ",", " ")  # between labels in a cell
 SELDOM = 0.02  # of the cells
-
-
-@dataclass(frozen=True)
-class Named:
-    """The column that names images, and what files' names have around it. share: of its cells that are images."""
-
-    column: str
-    share: float
-    before: str = ""
-    after: str = ""
-    repeated: bool = False
-    missing: int = 0
-    drop: int = 0  # folders in front of the names that the download lacks
-    pattern: tuple[str, str] = ("", "")  # of paths, where names are put together from these; what joins its groups
+ENOUGH = 0.8  # of labels between blanks, which come back alone or beside others
 
 
 @dataclass(frozen=True)
@@ -63,58 +57,27 @@ class Read:
     decimal: bool = False  # have numbers a comma?
 
 
-def named(folder: Path, sheet: Sheet, files: Sequence[str]) -> Named | None:
-    """The column whose cells are the most of these images, in most rows."""
-    known = known_names(files)
-    best: tuple[tuple[bool, int, float], Named] | None = None
-    for column in sheet.columns[:64]:
-        head = [cell.rpartition("/")[2] for cell in sheet.head[column] if cell]
-        around = ("", "")
-        if sum(cell in known for cell in head) < 0.5 * max(1, len(head)):
-            found = affixes(head, known) if may_be_name(sheet, column) else None
-            if found is None:
-                continue
-            around = found
-        written = cells(folder, sheet, column)
-        every = pd.unique(written)
-        there = sum(f"{around[0]}{str(cell).rpartition('/')[2]}{around[1]}" in known for cell in every)
-        if there < LEAST * len(files):  # numbers of something else, which a few images are called by as well
-            continue
-        drop = _dropped(str(every[0]), files) if not around[0] + around[1] else 0
-        repeated = len(every) < len(written)
-        made = Named(column, there / len(every), *around, repeated, len(every) - there, drop)
-        rank = (around == ("", ""), there, made.share)
-        if best is None or rank > best[0]:
-            best = rank, made
-    return None if best is None else best[1]
-
-
-def _dropped(name: str, files: Sequence[str]) -> int:
-    """How many folders a table's name has in front of what an image's path ends with."""
-    parts = name.split("/")
-    for number in range(len(parts)):
-        tail = "/" + "/".join(parts[number:])
-        near = [f"/{path}" for path in files if tail[1:] in path]
-        if any(path.endswith(tail) or splitext(path)[0].endswith(tail) for path in near):
-            return number
-    return 0
-
-
-def may_be_name(sheet: Sheet, column: str) -> bool:
-    has = {"id", "image", "file", "name", "filename", "img", "picture", "photo"} & set(words(column))
-    return column == sheet.columns[0] or bool(has)
-
-
-def group_of(folder: Path, sheet: Sheet, columns: Sequence[str]) -> tuple[str, str]:
-    """A column whose equal cells are of one origin, or "", and what is to be said of the choice."""
+def group_of(folder: Path, sheet: Sheet, columns: Sequence[str]) -> tuple[str, str, tuple[str, ...]]:
+    """A column whose equal cells are of one origin, or "", what is to be said of the choice, and its words for an
+    origin that isn't known.
+    """
     for word in GROUPS:
         for column in columns:
-            if word in words(column):
+            if word in words(column) and not ABOUT & set(words(column)):
                 found = cells(folder, sheet, column)
-                number, filled = found[found != ""].nunique(), int((found != "").sum())
-                if FEW_GROUPS <= number < 0.95 * filled:
-                    return column, f"{number:,} {column} for {filled:,} rows, of which one occurs several times"
-    return "", ""
+                blank = tuple(one for one in pd.unique(found) if one.strip().lower() in BLANK)
+                filled = found[~found.isin(blank)]
+                if is_origin(filled):
+                    why = f"{filled.nunique():,} {column} for {len(filled):,} rows, of which one occurs several times"
+                    alone = len(found) - len(filled)
+                    why += f"; {alone:,} rows have none, each of which is a group of its own" if alone else ""
+                    return column, why, blank
+    return "", "", ()
+
+
+def is_origin(values: pd.Series) -> bool:
+    """Are there enough for folds, and fewer than images?"""
+    return FEW_GROUPS <= values.nunique() < 0.95 * len(values)
 
 
 def asked_for(folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample | None) -> tuple[str, ...]:
@@ -123,6 +86,17 @@ def asked_for(folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample
         return ()
     both = tuple(column for column in sample.columns[1:] if column in columns)
     return both or tuple(column for column in columns if _has_said(cells(folder, sheet, column), sample))[:1]
+
+
+def has_asked(
+    folder: Path, sheet: Sheet, columns: Sequence[str], sample: Sample | None, wanted: Sequence[str]
+) -> bool:
+    """Does it say what people named or, without that, what the sample asks for?"""
+    if wanted or sample is None:
+        return bool(wanted) and set(wanted) <= set(columns)
+    if asked_for(folder, sheet, columns, sample) or (len(sample.ends) > 1 and set(sample.ends) <= set(columns)):
+        return True
+    return _titled(folder, sheet, columns, sample.columns[1:], "") is not None
 
 
 def _has_said(values: pd.Series, sample: Sample) -> bool:
@@ -169,7 +143,8 @@ def targets(
         return titled
     columns = [column for column in columns if not FOLDS & set(words(column))] or columns
     yes_no = tuple(column for column in columns if _is_yes_no(cells(folder, sheet, column)))
-    by_word = tuple(column for column in columns if _called(column, sheet))
+    by_word = tuple(column for column in columns if is_called(column, sheet))
+    by_word = tuple(sorted(by_word, key=lambda column: bool(HOW & set(words(column)))))
     if len(yes_no) > 1 and len(by_word) != 1:
         return _form(folder, sheet, yes_no, sample, "columns of 0 and 1", "likely")
     if len(columns) == 1:
@@ -191,7 +166,7 @@ def _titled(folder: Path, sheet: Sheet, columns: Sequence[str], said: Sequence[s
         order = _as_columns(values, said)
         if order:
             lacks = len(order) - len({*pd.unique(values)} - {""})
-            found.append(((not FOLDS & set(words(column)), -lacks, _called(column, sheet)), column, order))
+            found.append(((not FOLDS & set(words(column)), -lacks, is_called(column, sheet)), column, order))
     if not found:
         return None
     best, column, order = max(found, key=lambda one: one[0])
@@ -200,7 +175,7 @@ def _titled(folder: Path, sheet: Sheet, columns: Sequence[str], said: Sequence[s
     return Read("classes", order, (column,), why, "guess" if rivals else "sure")
 
 
-def _called(column: str, sheet: Sheet) -> bool:
+def is_called(column: str, sheet: Sheet) -> bool:
     """Is it called like a target? `y` beside `x` is a place."""
     own = TARGETS & set(words(column))
     return bool(own) and not (own == {"y"} and any(words(one) == [*words(column)[:-1], "x"] for one in sheet.columns))
@@ -272,11 +247,12 @@ def _single(column: str, part: pd.Series, sample: Sample | None, why: str, sure:
         found = f"{why}; {filled.nunique()} whole numbers"
         return Read("classes", _classes(filled), (column,), found, "guess" if only else likely)
     unknown, lists = "", sample is not None and sample.cells == "lists"
+    several = lists and sample is not None and not sample.alike
     for gap in GAPS:
-        named = _listed(filled, gap, lists)
+        named, listed = _listed(filled, gap, lists, several)
         if named:
             said = f"{why}; cells list labels" + ("" if gap == " " else f" with {gap!r} between them")
-            return Read("list", named, (column,), said, "likely", gap=gap)
+            return Read("list", named, (column,), said, listed, gap=gap)
     classes = _classes(filled)
     if len(classes) < 2:
         return None
@@ -288,21 +264,28 @@ def _single(column: str, part: pd.Series, sample: Sample | None, why: str, sure:
     return Read("classes", classes, (column,), f"{why}; {len(classes):,} names", sure, unknown=unknown)
 
 
-def _listed(cells: pd.Series, gap: str, lists: bool) -> tuple[str, ...]:
-    """The labels that cells list with `gap` between them; () where they don't seem to."""
+def _listed(cells: pd.Series, gap: str, lists: bool, surely: bool) -> tuple[tuple[str, ...], Sure]:
+    """The labels that cells list with `gap` between them, () where they don't seem to, and how surely. lists: does the
+    sample list several; surely: are they others in each row?
+    """
     if not lists and cells.str.contains(gap, regex=False).mean() <= SELDOM:
-        return ()
-    parted = cells.str.split(gap, regex=False)
-    alone = set(parted[parted.map(len) == 1].str[0])
-    every = [one for each in parted for one in each if one]
-    recurring = sum(one in alone for one in every) / max(1, len(every))
-    if parted.map(len).max() < 2 or not (recurring > 0.5 or (lists and cells.nunique() > len(set(every)))):
-        return ()
-    return tuple(sorted({one.replace(" ", "_") for one in every}))
+        return (), "guess"
+    parted = {tuple(one for one in cell.split(gap) if one) for cell in pd.unique(cells)}
+    several = [set(parts) for parts in parted if len(parts) > 1]
+    alone = {parts[0] for parts in parted if len(parts) == 1}
+    times = Counter(one for parts in {frozenset(parts) for parts in several} for one in parts)
+    every = {one for parts in parted for one in parts}
+    recurring = [one in alone or times[one] > 1 for parts in several for one in parts]
+    # words of one name, `polar bear`, are told from labels by coming back
+    needed = len(recurring) * (ENOUGH if gap == " " else 0.5)
+    if not several or sum(recurring) < needed or (gap == " " and not surely and len(parted) < len(every)):
+        return (), "guess"
+    alike = len({len(parts) for parts in parted}) == 1  # may be names of several words after all
+    return tuple(sorted({one.replace(" ", "_") for one in every})), "guess" if alike else "likely"
 
 
 def _runs(folder: Path, sheet: Sheet, columns: Sequence[str], runs: str) -> Read:
-    blank = int((cells(folder, sheet, runs).str.strip() == "").sum())
+    blank = int(cells(folder, sheet, runs).str.strip().isin(EMPTY).sum())
     why = f"{runs} holds pairs of start and length, {blank:,} blank"
     for column in columns:
         values = cells(folder, sheet, column)
@@ -332,7 +315,8 @@ def _as_columns(values: pd.Series, said: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_runs(values: pd.Series) -> bool:
-    filled = values[values.str.strip() != ""].head(200)
+    values = values.str.strip()
+    filled = values[~values.isin(EMPTY)].head(200)
     fits = filled.map(lambda cell: RUNS.fullmatch(cell) is not None)
     return bool(len(filled) and fits.mean() > 0.9 and filled.str.count(" ").max() > 1)
 
@@ -391,8 +375,3 @@ def shown(names: Sequence[str]) -> str:
 
 def _name(sample: Sample | None) -> str:
     return sample.path if sample else ""
-
-
-def known_names(files: Sequence[str]) -> set[str]:
-    """Names of files, with and without suffix."""
-    return {name for path in files for name in (path.rpartition("/")[2], stem(path))}

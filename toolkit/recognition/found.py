@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from toolkit.formats.run_lengths import By
+
 Sure = Literal["sure", "likely", "guess"]
 # classes: one of several, in a column. one_hot: a column a class, one of which is 1. labels: a column a label. list:
 # labels in one cell. grades, numbers, heads: as the tasks. masks: pictures. runs: run lengths
@@ -31,6 +33,7 @@ class Source:
 
     array: one of .npy, .npz, HDF5 (`key`). pixels: columns of a table that begin with `key`, of images `shape`.
     bytes: a column `key` of Parquet. pairs: an array of images and their masks.
+    names: of pixels and bytes the column that names them.
     """
 
     kind: Literal["files", "array", "pixels", "bytes", "pairs"]
@@ -39,10 +42,12 @@ class Source:
     glob: str = ""
     key: str = ""
     shape: tuple[int, ...] = ()
-    without: str = ""  # what the names of other files there end with
-    parts: tuple[str, ...] = ()  # the folders themselves, where the glob finds those of others too
+    suffixes: tuple[str, ...] = ()  # in small letters, where the glob finds those of others too
+    parts: tuple[str, ...] = ()  # the folders themselves, where the glob finds those of others too; globs of tables
     channels: tuple[str, ...] = ()  # marks in the names of files that are channels of one image
-    names: str = ""  # a column of pixels' tables, `path` being a glob of these
+    names: str = ""
+    ids: tuple[str, str] = ("", "")  # an array that names those of another array: its file and key
+    channels_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ class Sheet:
     separator: str = ","
     header: bool = True
     encoding: str = "utf-8"
+    more: tuple["Sheet", ...] = ()  # further files of it, with the same columns
 
     @property
     def plain(self) -> bool:
@@ -117,7 +123,7 @@ class Targets:
 
     form: Form
     names: tuple[str, ...]
-    where: Literal["table", "folders", "homes", "names", "masks", "array", "pairs"]
+    where: Literal["table", "folders", "levels", "homes", "names", "masks", "array", "pairs"]
     path: str = ""
     columns: tuple[str, ...] = ()
     sheet: Sheet | None = None
@@ -137,7 +143,12 @@ class Targets:
     drop: int = 0  # folders in front of the names in the table that the download lacks
     origin: str = ""  # in names of images, what several of one origin have in common
     strip: tuple[str, str] = ("", "")  # what images' names begin and end with, and their masks' don't
-    nested: bool = False  # do masks lie in several folders?
+    within: tuple[str, ...] = ()  # folders that hold masks alone, with names that are all different
+    home: str = ""  # Python of the folder of the mask of an image `path`, where they lie in several
+    kinds: tuple[str, ...] = ()  # further masks that fit as well
+    origins: str = ""  # Python of what the folders of images of one origin are called, of an image `path`
+    by: By | None = "columns"  # where pixels of run lengths are counted along; None: nothing says so
+    first: int = 1  # of these pixels
     rows: bool = False  # has an image a row for each of its labels?
     title: str = ""  # of what `joined` columns are with `joint` between them, where rows of one such are a sample
     joined: tuple[str, ...] = ()
@@ -146,7 +157,14 @@ class Targets:
     repeated: bool = False  # has a name that is taken from paths several images?
     decimal: bool = False  # have numbers a comma?
     group_in: tuple[Sheet, str] | None = None  # another table that has the group's column, and its column of names
+    blank: tuple[str, ...] = ()  # cells of the group's column of which each is a group of its own
+    levels: tuple[int, ...] = ()  # of the folders, in paths or in a table's names, that are one group
+    level: int = 0  # of the folders that are classes
+    again: bool = False  # do rows say what others have said?
+    unlike: bool = False  # do rows contradict others?
     others: tuple[Sheet, ...] = ()  # tables of further training images, such as those for validation
+    one_hot: bool = False  # has an array a column a class?
+    groups_at: tuple[str, str] = ("", "")  # an array of groups: its file and key
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from toolkit.recognition.columns import Named, may_be_name
 from toolkit.recognition.found import Sample, Sheet
 from toolkit.recognition.heads import spread
+from toolkit.recognition.image_names import Named, may_be_name
 from toolkit.recognition.samples import is_sample
 from toolkit.recognition.seen import Seen
 from toolkit.recognition.sheets import cells

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
-from toolkit.recognition import columns, samples
-from toolkit.recognition.columns import Named
+import pandas as pd
+
+from toolkit.recognition import samples
+from toolkit.recognition.columns import is_called
 from toolkit.recognition.found import Fact, Listed, Sample, Sheet
+from toolkit.recognition.image_names import Named, named
 from toolkit.recognition.listing import Place, words
 from toolkit.recognition.seen import Seen
 from toolkit.recognition.sheets import cells
@@ -14,6 +17,7 @@ from toolkit.recognition.sheets import cells
 JOINTS = ("_", "-", "")
 MOST = 3  # columns that are joined
 WIDE = 12  # columns of which some may be
+FEW = 12  # rows, which stand for a hidden test set and may be equal by chance
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,21 @@ def test_table(seen: Seen, table: Sheet) -> Sheet | None:
         if sheet is not table and not samples.is_sample(sheet) and any(word.startswith("test") for word in name):
             return sheet
     return None
+
+
+def known_of_tests(seen: Seen, table: Sheet, tests: Sheet | None, asked: Sequence[str]) -> set[str]:
+    """Columns that say something of the test images, too, and so may be no targets. Not those that are asked for, are
+    called like a target, or say nothing or the same throughout, as what is to be filled in does.
+    """
+    if tests is None or len(tests.columns) < 2:
+        return set()
+    others = [one for one in tests.columns if one not in asked and not is_called(one, table)]
+    few = FEW if asked else 1
+    return {one for one in others if not _is_filler(cells(seen.folder, tests, one).str.strip(), few)}
+
+
+def _is_filler(said: pd.Series, few: int) -> bool:
+    return bool((said == "").all()) or (len(said) > few and said.nunique() == 1)
 
 
 def joined_as(seen: Seen, sample: Sample | None, table: Sheet, tests: Sheet | None, name: Named) -> Joined | None:
@@ -60,14 +79,14 @@ def listed_tests(
     """Where a submission calls test images otherwise than their files, and a table or their names say how."""
     title = _of_sample(seen, sample, tests)
     if tests is not None and title:
-        known = columns.named(seen.folder, tests, test.files())
+        known = named(seen.folder, tests, test.files())
         if known and not known.missing and known.column != title:
             what = "rows of one such are a sample" if joint else "what the sample submission calls them by"
             seen.facts.append(Fact("test ids", f"{title} of {tests.path}", what, "sure"))
             return Listed(tests, known.column, title, joint is not None)
     if sample and sample.ids == "other" and name.before + name.after:
         (given,) = (sheet for sheet in seen.tables if sheet.path == sample.path)
-        known = columns.named(seen.folder, given, test.files())
+        known = named(seen.folder, given, test.files())
         if known and not known.missing and known.column == sample.columns[0] and known.before + known.after:
             return Listed(given, known.column, before=known.before, after=known.after)
     return None

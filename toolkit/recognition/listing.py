@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Literal
 
 from toolkit.errors import UserError
+from toolkit.images.files import SUFFIXES
 
-IMAGES = {
-    *(".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".avif", ".ppm", ".pgm", ".pbm"),
-    *(".dcm", ".dicom"),
-}
+IMAGES = SUFFIXES
 TABLES = {".csv", ".tsv", ".txt", ".parquet"}
 JSON = {".json", ".jsonl", ".ndjson"}
 ARRAYS = {".npy", ".npz", ".h5", ".hdf5", ".hdf"}
 MASK_WORDS = {"label", "labels", "annotation", "annotations", "groundtruth", "gt", "seg", "segmentation", "labelcol"}
+PARTS = {  # of all images
+    *("train", "training", "trainset", "test", "testing", "testset", "val", "valid", "validation", "dev"),
+    *("part", "parts", "fold", "folds", "batch", "chunk", "shard"),
+}
 COLOURS = ("red", "green", "blue", "yellow", "rgb", "nir")
 CHANNEL = re.compile(rf"[_-]((w|ch|c|channel|band|stain)[0-9]{{1,2}}|{'|'.join(COLOURS)})$", re.IGNORECASE)
 NUMBERED = r"[_-][0-9]+$"
@@ -52,6 +54,10 @@ class Listing:
     folder: Path
     folders: dict[str, list[str]]
     others: list[str]
+
+    def images(self) -> list[str]:
+        """Within the download."""
+        return [f"{folder}/{name}" for folder, names in self.folders.items() for name in names]
 
     def of(self, suffixes: Iterable[str]) -> list[str]:
         """Other files with these suffixes, the least deep first."""
@@ -102,9 +108,10 @@ def words(name: str) -> list[str]:
     return [word for word in re.split(r"[^a-z]+", parted.lower()) if word]
 
 
-def role_of(folder: str, among: Iterable[str] = ()) -> Role:
+def role_of(folder: str, among: Iterable[str] = (), masks: bool = True) -> Role:
     """What a folder's path says of the images in it. among: all folders with images: where most of those beside a part
     of the path have no role, such as `train` and `testudo` beside `bus` in `training`, it is called by what it shows.
+    masks: may words say that it holds masks?
     """
     path = folder.split("/")
     for depth in range(len(path) - 1, 0, -1):
@@ -113,13 +120,13 @@ def role_of(folder: str, among: Iterable[str] = ()) -> Role:
             beside = {one.split("/")[depth] for one in among if one.startswith(f"{above}/")}
             others = sum(_role(one) == "other" for one in beside)
             if others > 1 and 2 * others >= len(beside):
-                return role_of(above, among)
-    return _role(*path)
+                return role_of(above, among, masks)
+    return _role(*path, masks=masks)
 
 
-def _role(*path: str) -> Role:
+def _role(*path: str, masks: bool = True) -> Role:
     parts = list(map(words, path))
-    if any(word.startswith("mask") or word in MASK_WORDS for part in parts for word in part):
+    if masks and any(map(_is_of_masks, (word for part in parts for word in part))):
         return "masks"
     for part in reversed(parts):
         for word in part:
@@ -130,6 +137,22 @@ def _role(*path: str) -> Role:
             if word in ("val", "valid", "validation", "dev"):
                 return "validation"
     return "other"
+
+
+def _is_of_masks(word: str) -> bool:
+    """`masked` says what pictures show."""
+    return (word.startswith("mask") and word != "masked") or word in MASK_WORDS
+
+
+def is_called_masks(folder: str) -> bool:
+    """Has the folder's own name no other words than those for masks?"""
+    return all(map(_is_of_masks, words(folder.rpartition("/")[2]) or ["?"]))
+
+
+def is_part(folder: str) -> bool:
+    """Is it called like a part of the images, `train_1` or `part2`, rather than like what these show?"""
+    said = words(folder)
+    return len(said) == 1 and said[0] in PARTS
 
 
 def places(listing: Listing) -> dict[Role, Place]:
@@ -191,6 +214,22 @@ def homes(place: Place) -> list[str]:
 def without(place: Place, folders: Iterable[str]) -> Place:
     left = {folder: names for folder, names in place.folders.items() if folder not in set(folders)}
     return replace(place, folders=left, path=common(list(left)))
+
+
+def copied(place: Place) -> list[str]:
+    """Folders in one that holds the other ones of the place again, with files of the same names."""
+    inside, found = f"{place.path}/" if place.path else "", set(tops(place))
+    inner: dict[str, set[str]] = {}
+    for folder in place.folders:
+        top, _, below = folder.removeprefix(inside).partition("/")
+        inner.setdefault(top, set()).add(below.partition("/")[0])
+    for top, names in inner.items():
+        if len(names) > 1 and names <= found - {top}:
+            again = [one for one in place.folders if one.startswith(f"{inside}{top}/")]
+            others = set().union(*(files for one, files in place.folders.items() if one not in {*again}))
+            if all(others.issuperset(place.folders[one]) for one in again):
+                return again
+    return []
 
 
 def common(folders: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
 """The part of `load`, as text, that reads targets from a table and finds the images that it names."""
 
+from toolkit.recognition.found import Targets
 from toolkit.recognition.proposal import Proposal
-from toolkit.recognition.sources import at, images_of, table_at, table_lines
+from toolkit.recognition.sources import at, images_of, in_parts, own_table, table_at, table_lines
 from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 
@@ -17,12 +18,18 @@ def of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     text.use("target_table")
     wanted = f"({quoted(names)}, *TASK.classes)" if _as_named(proposal) else tupled(targets.columns)
     call = f"    {'names' if names else '_'}, labels = target_table({source}, TASK, {wanted})"
-    if len(call) > LINE:
+    if len(call) > LINE and len(wanted) < len(source):
+        lines.append(f"    path = {source}")
+        call = call.replace(source, "path", 1)
+    elif len(call) > LINE:
         lines.append(f"    columns = {wanted}")
         call = f"    names, labels = target_table({source}, TASK, columns)"
     lines.append(call)
     if targets.group and not targets.group_in:
-        lines.append(_groups(f"{source}[{quoted(targets.group)}]", text, more))
+        lines.append(_groups(_origins(source, names, targets), text, more))
+    elif targets.levels:
+        folder = f'{_slashed(proposal)}.split("/")[{targets.levels[0]}]'
+        lines.append(_groups(f"pd.Series([{folder} for name in names])", text, more))
     if not names:
         return [*lines, f"    images = {images}"]
     if targets.beside:
@@ -45,30 +52,35 @@ def of_table(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     called = "names"
     if targets.before + targets.after:
         called = f'[f"{targets.before}{{name}}{targets.after}" for name in names]'
-        if targets.missing:
-            lines.append(f"    names = {called}")
     if targets.drop:
-        called = f'[name.split("/", {targets.drop})[-1] for name in names]'
-        if targets.missing:
-            lines.append(f"    names = {called}")
+        called = f"[{dropped(proposal)} for name in names]"
+    if targets.missing and called != "names":
+        lines.append(f"    names = {called}")
     if found.pictures and found.pictures.huge:
         return [*lines, f"    slides = {images}.chosen({called})", *_of_slides(proposal, text, more)]
     elsewhere = group_lines(proposal, text, more, "images") if targets.group_in else []
     if not targets.missing:
         return [*lines, f"    images = {images}.chosen({called})", *elsewhere]
-    own = targets.group and not targets.group_in
+    own = targets.levels or (targets.group and not targets.group_in)
     grouped = "labels, groups = labels[there], groups[there]" if own else "labels = labels[there]"
-    known = "{*images.names}" if found.images.names else "{*images.stems, *images.file_names}"
-    called = "name" if not any("/" in cell for cell in _head(proposal)) else 'name.rpartition("/")[2]'
+    text.plain.append("import numpy as np")
     return [
         *lines,
         f"    images = {images}",
-        f"    known = {known}",
-        f"    there = [row for row, name in enumerate(names) if {called} in known]",
+        "    there = images.has(names)",
         f"    {grouped}",
-        "    images = images.chosen([names[row] for row in there])",
+        "    images = images.chosen(np.array(names)[there])",
         *elsewhere,
     ]
+
+
+def dropped(proposal: Proposal) -> str:
+    """An image's `name` in the table without the first folders, which the download lacks."""
+    return f'{_slashed(proposal)}.split("/", {proposal.targets.drop})[-1]'
+
+
+def _slashed(proposal: Proposal) -> str:
+    return """name.replace("\\\\", "/")""" if any("\\" in cell for cell in _head(proposal)) else "name"
 
 
 def _head(proposal: Proposal) -> list[str]:
@@ -81,10 +93,21 @@ def _as_named(proposal: Proposal) -> bool:
     return len(proposal.names) > 3 and proposal.targets.columns[1:] == proposal.names
 
 
+def _origins(table: str, names: str, targets: Targets) -> str:
+    """The column of groups, in which what isn't known is a group of its own, by the image's name."""
+    column = f"{table}[{quoted(targets.group)}]"
+    if not targets.blank:
+        return column
+    known = f'{column} == ""' if targets.blank == ("",) else f"{column}.isin({tupled(targets.blank)})"
+    own = f"{table}[{quoted(names)}]" if names else f'"row " + {table}.index.astype(str)'
+    return f"{column}.mask({known}, {own})"
+
+
 def _groups(column: str, text: Text, more: list[str]) -> str:
     text.plain.append("import pandas as pd")
     more.append("groups=groups")
-    return f"    groups, _ = pd.factorize({column})"
+    line = f"    groups, _ = pd.factorize({column})"
+    return line if len(line) <= LINE else f"    origins = {column}\n    groups, _ = pd.factorize(origins)"
 
 
 def group_lines(proposal: Proposal, text: Text, more: list[str], images: str) -> list[str]:
@@ -95,11 +118,14 @@ def group_lines(proposal: Proposal, text: Text, more: list[str], images: str) ->
     called = "file_names" if any("." in cell for cell in sheet.head[names][:3]) else "stems"
     text.plain.append("import pandas as pd")
     more.append("groups=groups")
-    return [
-        f"    about = {table_at(sheet, text)}",
-        f"    origins = dict(zip(about[{quoted(names)}], about[{quoted(targets.group)}]))",
-        f"    groups, _ = pd.factorize(pd.Series([origins.get(name, name) for name in {images}.{called}]))",
-    ]
+    line = f"    origins = {table_at(sheet, text)}.set_index({quoted(names)})[{quoted(targets.group)}].to_dict()"
+    short = len(line) <= LINE
+    lines = [line] if short else [f"    path = {at(sheet.path)}", line.replace(at(sheet.path), "path", 1)]
+    if targets.blank and targets.blank != ("",):
+        known = f"if one not in {tupled(targets.blank)}"
+        lines.append(f"    origins = {{name: one for name, one in origins.items() {known}}}")
+    origin = "origins.get(name) or name" if targets.blank == ("",) else "origins.get(name, name)"
+    return [*lines, f"    groups, _ = pd.factorize(pd.Series([{origin} for name in {images}.{called}]))"]
 
 
 def _read(proposal: Proposal, text: Text) -> tuple[list[str], str]:
@@ -109,17 +135,21 @@ def _read(proposal: Proposal, text: Text) -> tuple[list[str], str]:
     listed = targets.form == "list" and (targets.gap != " " or targets.rows)
     decimal = targets.form == "numbers" and targets.decimal
     if not (
-        targets.split
+        in_parts(proposal)
+        or targets.split
         or not targets.sheet.plain
         or (targets.group and not targets.group_in)
         or listed
         or targets.others
         or targets.title
         or decimal
+        or targets.again
     ):
         return [], at(targets.path)
     sheets = [targets.sheet, *targets.others]
-    if len(sheets) > 1:
+    if not targets.columns[0]:
+        lines = own_table(proposal, text)
+    elif len(sheets) > 1:
         text.plain.append("import pandas as pd")
         parts = ",".join(f"\n        {table_at(sheet, text)}" for sheet in sheets)
         lines = [f"    table = pd.concat([{parts},\n    ], ignore_index=True)"]
@@ -133,6 +163,8 @@ def _read(proposal: Proposal, text: Text) -> tuple[list[str], str]:
         lines.append(
             f"    table = table.groupby({quoted(targets.columns[0])}, sort=False, as_index=False).agg({{{said}}})"
         )
+    if targets.again:
+        lines += _once(proposal)
     if listed:
         column = f"table[{quoted(columns[0])}]"
         gap = "|" if targets.rows else targets.gap
@@ -145,6 +177,16 @@ def _read(proposal: Proposal, text: Text) -> tuple[list[str], str]:
         return lines, "table"
     column, train, _ = targets.split
     return [*lines, f"    known = table[table[{quoted(column)}].isin({tupled(train)})]"], "known"
+
+
+def _once(proposal: Proposal) -> list[str]:
+    """Lines that leave one row an image, none of those that contradict each other."""
+    names, *columns = proposal.targets.columns
+    said = "*TASK.classes" if _as_named(proposal) else ", ".join(map(quoted, columns))
+    lines = [f"    table = table.drop_duplicates([{quoted(names)}, {said}])"]
+    if proposal.targets.unlike:
+        lines.append(f"    table = table.drop_duplicates({quoted(names)}, keep=False)  # contradictory rows")
+    return lines
 
 
 def joined_line(table: str, title: str, columns: tuple[str, ...], joint: str) -> str:
@@ -166,10 +208,10 @@ def _of_joined(proposal: Proposal, text: Text, more: list[str], images: str) -> 
     )
     lines.append(f"    images = {images}")
     if targets.missing:
-        lines.append(f"    table = table[table[{quoted(name)}].isin([*images.stems, *images.file_names])]")
+        lines.append(f"    table = table[images.has(table[{quoted(name)}].tolist())]")
     lines.append(f"    files, names, sets, labels = set_table(table, TASK, {tupled((name, targets.title, *columns))})")
     if targets.group and not targets.group_in:
-        lines.append(_groups(f"table.drop_duplicates({title})[{quoted(targets.group)}]", text, more))
+        lines.append(_groups(_origins(f"table.drop_duplicates({title})", targets.title, targets), text, more))
     more += ["sets=sets", "names=np.array(names)"]
     return [*lines, "    images = images.chosen(files)"]
 

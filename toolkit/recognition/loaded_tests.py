@@ -1,9 +1,9 @@
 """The part of `load`, as text, that finds the test images and what a submission calls them by."""
 
 from toolkit.recognition.found import Found, Listed, Sample, Source
-from toolkit.recognition.loaded_tables import joined_line, tiled
+from toolkit.recognition.loaded_tables import dropped, joined_line, tiled
 from toolkit.recognition.proposal import Proposal
-from toolkit.recognition.sources import at, images_of, table_at
+from toolkit.recognition.sources import array_at, at, images_of, table_at
 from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 
@@ -19,6 +19,8 @@ def tests_of(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     if found.test_names:
         return _listed(proposal, found.test_names, text, more, images)
     lines, chosen = [], ""
+    if source.ids[0] and found.test:
+        lines.append(f"    ids = {array_at(*source.ids, text)}.astype(str)")
     if targets.split and targets.split[2]:
         column, _, test = targets.split
         rows = f"table[{quoted(column)}].isin({tupled(test)})"
@@ -30,7 +32,7 @@ def tests_of(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     if not (chosen or found.test):
         return lines
     if targets.drop and chosen:
-        lines.append(f'    names = [name.split("/", {targets.drop})[-1] for name in names]')
+        lines.append(f"    names = [{dropped(proposal)} for name in names]")
     choose = f".chosen({chosen})" if chosen else ""
     if found.pictures and found.pictures.huge and targets.where in ("table", "masks"):
         return [*lines, f"    tests = {images}{choose}", *_of_slides(proposal, more)]
@@ -56,6 +58,8 @@ def _ids(found: Found, sample: Sample | None, chosen: str, text: Text, more: lis
     if chosen:
         text.plain.append("import numpy as np")
         more.append("test_ids=np.array(names)")
+    elif found.test and (found.test.names or found.test.ids[0]):
+        return []
     elif sample and sample.ids == "names":
         more.append("test_ids=test.file_names")
     elif sample and sample.ids == "inside":
@@ -83,7 +87,7 @@ def _listed(proposal: Proposal, given: Listed, text: Text, more: list[str], imag
             ]
         elif len(lines[0]) > LINE:
             lines = [f"    tests = {table}", f"    names = tests[{names}].tolist()"]
-        lines += [f'    names = [name.split("/", {targets.drop})[-1] for name in names]'] if targets.drop else []
+        lines += [f"    names = [{dropped(proposal)} for name in names]"] if targets.drop else []
         return [*lines, f"    test = {images}.chosen(names)"]
     lines = [f"    tests = {table_at(given.sheet, text)}"]
     if given.sets and targets.joined != (targets.title,) and given.ids not in given.sheet.columns:

@@ -141,6 +141,8 @@ def _tried(folder: Path, data: Path) -> str:
     made = load_competition(folder)
     samples = made.load(data)
     dataset = samples.as_dataset(data) if isinstance(samples, Samples) else samples
+    if not len(dataset.images):
+        raise UserError("its `load` finds no training image")
     if not isinstance(samples, Samples) or not samples.is_native:
         check_dataset(dataset, made.task, str(data))
     tests = len(dataset.test_images)

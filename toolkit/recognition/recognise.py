@@ -6,25 +6,35 @@ from pathlib import Path
 
 from toolkit.formats.sample_file import PARQUET
 from toolkit.recognition import arrays, masks, samples, untabled
-from toolkit.recognition.found import Fact, Found, Sample, Source
+from toolkit.recognition.found import Fact, Found, Sample, Sheet, Source, Targets
+from toolkit.recognition.heads import spread
+from toolkit.recognition.image_names import Known, of_no_image, without_titles
 from toolkit.recognition.in_paths import table_in_paths
 from toolkit.recognition.listing import (
     JSON,
     Place,
     channels_of,
+    common,
+    copied,
     homes,
+    is_called_masks,
     joined,
     listed,
     of_first_channel,
     places,
+    role_of,
     stem,
     tops,
     without,
 )
+from toolkit.recognition.mask_values import values_of
 from toolkit.recognition.packed import packed_in
-from toolkit.recognition.seen import Seen, glob_of, is_mixed, looked_at, origin_of, source_of, told
+from toolkit.recognition.seen import Seen, glob_of, is_mixed, looked_at, mixed_suffixes, origin_of, source_of, told
 from toolkit.recognition.sheets import cells, sheets
 from toolkit.recognition.tabled import of_table, training_table, validated
+
+LOOKED_AT = 6  # images, for what they show
+SEVERAL = 64  # values of pixels, which masks seldom have
 
 
 def recognise(folder: Path, targets: Sequence[str] = ()) -> Found:
@@ -35,8 +45,10 @@ def recognise(folder: Path, targets: Sequence[str] = ()) -> Found:
     UserError where the folder is none, or empty.
     """
     listing = listed(folder)
-    seen = Seen(listing, sheets(listing), places(listing), wanted=tuple(targets))
-    found = arrays.found_in(seen.folder, listing, seen.tables) if not listing.folders else None
+    known = Known(listing.images())
+    tables = [without_titles(folder, sheet, known) for sheet in sheets(listing)]
+    seen = Seen(listing, tables, places(listing), wanted=tuple(targets))
+    found = arrays.found_in(seen.folder, listing, seen.tables, seen.wanted) if not listing.folders else None
     if found is None:
         found = _of_files(seen)
     metric, text = samples.metric_said(listing)
@@ -86,7 +98,7 @@ def _of_files(seen: Seen) -> Found:
     sets = table is None and bool(homes(train))
     if sets:
         table = training_table(seen, homes(train), sample)
-        sets = table is not None and not table[1].repeated
+        sets = table is not None and not table[1].repeated and not table[1].odd
         table = table if sets else None
     table = table or table_in_paths(seen, train.files(), sample)
     found = Found(seen.folder, (), sample=sample)
@@ -95,6 +107,9 @@ def _of_files(seen: Seen) -> Found:
         made = of_table(seen, found, train, test, table[0], name, sets, others)
     else:
         made = _of_places(seen, found, train, test, paired)
+    if own and not paired and not any({*own.folders} & {*place.folders} for place in seen.places.values()):
+        where, why = f"{own.number:,} images in {own.path or '.'}", "called like masks, but they fit no images' names"
+        seen.facts.append(Fact("not used", where, why, "likely"))
     left = [place for role, place in seen.places.items() if role in ("other", "validation") and not _used(place, made)]
     for place in left:
         if place is not train:
@@ -171,15 +186,60 @@ def _masks(seen: Seen) -> masks.Paired | None:
         more = seen.places.get("validation") if called else None
         paired = masks.paired(joined("train", [*others, more]), own) if more else None
         paired = paired or (masks.paired(images, own) if images else None)
-        if paired or images:
+        if paired and (paired.fault or _fits(paired)):
             return paired
+        if images and not _are_images(seen, own, images):
+            return None
         for folder, names in own.folders.items():
-            seen.places["train"] = joined(
-                "train",
-                [*([seen.places["train"]] if "train" in seen.places else []), Place("train", folder, {folder: names})],
-            )
-        return None
+            role = role_of(folder, seen.listing.folders, masks=False)
+            there = [seen.places[role]] if role in seen.places else []
+            seen.places[role] = joined(role, [*there, Place(role, folder, {folder: names})])
+        return _masks(seen)
     return masks.in_same_folder(joined("train", others)) if others else None
+
+
+def _fits(paired: masks.Paired) -> bool:
+    """Has each image a mask of its own, and none that others have, too?"""
+    return paired.many or 0.9 * paired.images.number <= paired.masks.number
+
+
+def _are_images(seen: Seen, place: Place, images: Place) -> bool:
+    """Does it show what these images show, in a folder that may be one of several classes?"""
+    folders = seen.listing.folders
+    for folder in place.folders:
+        above = folder.rpartition("/")[0]
+        beside = [one for one in folders if one != folder and one.rpartition("/")[0] == above]
+        if is_called_masks(folder) and len(beside) < 2:
+            return False
+    shown, other = (values_of(seen.folder, spread(each.files(), LOOKED_AT)) for each in (place, images))
+    return len(shown.values) > SEVERAL and shown.colours == other.colours
+
+
+def _tables(seen: Seen, sample: Sample | None) -> list[Sheet]:
+    """Of training images, perhaps."""
+    found = [one for one in seen.tables if not samples.is_sample(one) and (sample is None or one.path != sample.path)]
+    return [one for one in found if "test" not in one.path.rpartition("/")[2].lower()]
+
+
+def _with_validation(seen: Seen, found: Found, train: Place, also: Place, made: Targets) -> Found | None:
+    """With images for validation, whose folders say the same; None where they don't."""
+    other, _ = untabled.targets(also, found.sample)
+    if other is None or replace(other, path=made.path) != made or (made.where == "folders" and is_mixed(seen, train)):
+        return None
+    if made.where == "folders":
+        parts = train.path, also.path
+        both = told(seen, Source("files", "", train.number + also.number, parts=parts), train)
+    else:
+        place = joined("train", [train, also])
+        deeper, same = (len(Path(one.path).parts) - len(Path(place.path).parts) for one in (train, also))
+        if deeper != same:
+            return None
+        both = source_of(seen, place)
+        levels = tuple(level + deeper for level in made.levels)
+        made = replace(made, path=place.path, level=made.level + deeper, levels=levels)
+    said = f"{also.number:,} in {also.path}"
+    seen.facts.append(Fact("validation images", said, "the same folders: used with those of training", "sure"))
+    return replace(found, images=both, targets=made)
 
 
 def _paired_again(train: Place, own: Place | None) -> masks.Paired | None:
@@ -223,21 +283,23 @@ def _of_places(seen: Seen, found: Found, train: Place, test: Place | None, paire
         train = paired.images
         made, more = masks.targets(seen.folder, paired)
         facts += more
-        made = replace(made, origin=origin_of(seen, train.files())) if made else None
+        made = replace(made, origin=origin_of(seen, train.files())) if made and not made.origins else made
     else:
-        made, fact = untabled.targets(train)
-        facts.append(fact)
+        if again := copied(train):
+            train = without(train, again)
+            where, why = f"{len(again):,} folders in {common(again)}", "the same folders and files once more"
+            facts.append(Fact("not used", where, why, "sure"))
+        made, told_of = untabled.targets(train, found.sample)
+        if unlike := of_no_image(_tables(seen, found.sample), seen.listing.images()):
+            why = f"but {unlike[0].path} names images that aren't here, such as {unlike[1]}"
+            told_of = [replace(one, why=f"{one.why}; {why}", sure="guess") for one in told_of]
+        facts += told_of
         also = seen.places.get("validation")
-        if also is not None and also is not train and made and made.where == "folders" and not is_mixed(seen, train):
-            other, _ = untabled.targets(also)
-            if other and other.names == made.names:
-                both = told(
-                    seen, Source("files", "", train.number + also.number, parts=(train.path, also.path)), train
-                )
-                said = f"{also.number:,} in {also.path}"
-                facts.append(Fact("validation images", said, "the same folders: used with those of training", "sure"))
+        if also is not None and also is not train and made and made.where in ("folders", "levels"):
+            both = _with_validation(seen, found, train, also, made)
+            if both is not None:
                 tests = source_of(seen, test) if test else None
-                return replace(found, images=both, test=tests, targets=made, pictures=looked_at(seen, train.files()))
+                return replace(both, test=tests, pictures=looked_at(seen, train.files()))
     if made and made.where == "homes":
         told_as = "groups"
         if test and found.sample and set(_ids_of(seen, found.sample)) <= set(tops(test)):
@@ -245,8 +307,11 @@ def _of_places(seen: Seen, found: Found, train: Place, test: Place | None, paire
         why = f"{train.number / len(homes(train)):.1f} images each"
         facts.append(Fact(told_as, "the folders", why, "likely"))
     source = None if made and made.where == "folders" and is_mixed(seen, train) else source_of(seen, train)
+    if test and paired and paired.together and masks.in_same_folder(test):
+        why = "they lie beside test images, and `load` has to leave them out"
+        facts.append(Fact("not told apart", f"masks in {test.path or '.'}", why, "guess"))
     if source and paired and paired.together:
-        source = replace(source, glob=glob_of(train), without=paired.after)
+        source = replace(source, glob=source.glob or glob_of(train), suffixes=mixed_suffixes(train))
     if source is None:
         source = told(seen, Source("files", "*", train.number), train)
     return replace(

@@ -1,7 +1,7 @@
 """The sample submission of a download, and a metric that a text beside it names."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ LIKE_SAMPLES = {
     "beispiel",
     "exemple",
 }
+NAMES = {"id", "ids", "image", "name", "names", "file", "files", "filename", "filenames", "index", "indices"}
 MOST = 1000  # columns of a sample that isn't called so
 ROWS = 3000  # of a sample that are looked at
 TEXTS = {".md", ".txt", ".rst", ".html"}
@@ -62,6 +63,40 @@ def sample_among(
     others = [sheet for sheet in called[1:] if NAME.search(sheet.path)]
     several = NAME.search(name) is None or (bool(others) and name.lower() != USUAL)
     return replace(_sample_of(folder, found, tests, homes), named=several)
+
+
+def naming(folder: Path, tables: Sequence[Sheet], said: Mapping[str, Sequence[str]]) -> tuple[Sample | None, str, str]:
+    """The organisers' sample, which of several columns or arrays has its ids ("": none), and why that is in doubt.
+
+    said: what each calls test images that are rows of a file, no two the same.
+    """
+    made = sample_among(folder, tables, ())
+    keys = [one for one in said if NAMES & set(words(one))]
+    if made is None:
+        return None, (keys or [""])[0], ""
+    sheet = next(one for one in tables if one.path == made.path)
+    title = next((one for one in made.columns if cells(folder, sheet, one).is_unique), made.columns[0])
+    ids = set(cells(folder, sheet, title))
+    fitting = [one for one, names in said.items() if ids <= _bare(names)]
+    fitting = [one for one in fitting if one == title] or sorted(fitting, key=lambda one: one not in keys)
+    if fitting:
+        name, *others = fitting
+        made = sample_among(folder, tables, said[name]) or made
+        rivals = [one for one in others if list(said[one]) != list(said[name])]
+        doubt = f"{', '.join([name, *rivals])} have the ids of {made.path}, the first is taken" if rivals else ""
+        return replace(made, ids="paths" if made.ids == "paths" else "stems"), name, doubt
+    for one in keys:
+        parted = sample_among(folder, tables, said[one])
+        if parted and parted.ids == "rows":
+            return parted, one, ""
+    counted = bool(keys) and made.ids == "count"
+    doubt = f"{keys[0]} has other names than the ids of {made.path}, which are taken for places" if counted else ""
+    return made, "", doubt
+
+
+def _bare(names: Sequence[str]) -> set[str]:
+    """They, and without the suffix of a file, which a number has none of."""
+    return {*names, *(stem(one) for one in names if not is_number(one))}
 
 
 def _looks_like_sample(folder: Path, sheet: Sheet, tables: Sequence[Sheet]) -> bool:
@@ -153,7 +188,10 @@ def _numbers(stems: Collection[str]) -> set[str]:
     return found if len(found) == len(stems) else set()
 
 
-def fact_of(sample: Sample) -> Fact:
+def fact_of(sample: Sample | None, named: str = "") -> Fact:
+    """named: where else its ids stand, where test images are rows of a file."""
+    if sample is None:
+        return Fact("sample submission", "none", "no table is called so", "sure")
     called = {
         "names": "ids are the names of the test images' files",
         "stems": "ids are the names of the test images' files without suffix",
@@ -164,7 +202,8 @@ def fact_of(sample: Sample) -> Fact:
         "other": "its ids are no names of test images that were found",
     }
     shown = ", ".join(sample.columns[:5]) + (", …" if len(sample.columns) > 5 else "")
-    why = f"{called[sample.ids]}; its cells are {sample.cells}"
+    why = f"ids are those in {named}" if named and sample.ids != "rows" else called[sample.ids]
+    why += f"; its cells are {sample.cells}"
     return Fact("sample submission", f"{sample.path}: {sample.rows:,} rows of {shown}", why, "sure")
 
 

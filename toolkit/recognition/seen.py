@@ -1,15 +1,19 @@
 """What is known of a download while it is being recognised, and what follows for its images in files."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from os.path import splitext
 from pathlib import Path
 
+from toolkit.errors import UserError
 from toolkit.recognition.found import Fact, Pictures, Sheet, Source
-from toolkit.recognition.heads import pictures_of
-from toolkit.recognition.listing import Listing, Place, Role, origin_in, role_of, stem, suffix_of
+from toolkit.recognition.heads import pictures_of, spread
+from toolkit.recognition.listing import Listing, Place, Role, origin_in, role_of, stem
 
-MOST_PARTS = 8  # folders that a written line lists
+FEW_TESTS = 12  # test images that are looked at
+FEW_PARTS, MOST_PARTS = 3, 8  # folders that are listed, rather than by a pattern, or at all
 
 
 @dataclass
@@ -29,15 +33,27 @@ class Seen:
 
 def source_of(seen: Seen, place: Place) -> Source:
     glob = glob_of(place) if is_mixed(seen, place) else ""
-    inside = glob.rpartition("/")[0].split("/")
-    others = [folder.split("/") for folder in seen.listing.folders if folder not in place.folders]
-    mixes = any(
-        len(one) == len(inside) and all(has in ("*", given) for has, given in zip(inside, one, strict=True))
-        for one in others
-    )
-    tops = _tops(seen, place) if glob and mixes else []
-    parts = tuple(tops) if len(tops) <= MOST_PARTS else ()
-    return told(seen, Source("files", place.path, place.number, glob, parts=parts), place)
+    parts: list[str] = []
+    if glob and (others := _others(seen, place, glob)):
+        parts, closer = _tops(seen, place), glob_of(place, closer=True)
+        if len(parts) > FEW_PARTS and not _others(seen, place, closer):
+            parts, glob = [], closer
+        elif len(parts) > MOST_PARTS:
+            parts, why = [], f"{glob} finds them too: `load` has to leave them out"
+            seen.facts.append(Fact("not told apart", f"images in {', '.join(others[:3])}", why, "guess"))
+    suffixes = mixed_suffixes(place) if glob and not parts else ()
+    return told(seen, Source("files", place.path, place.number, glob, parts=tuple(parts), suffixes=suffixes), place)
+
+
+def _others(seen: Seen, place: Place, glob: str) -> list[str]:
+    """Folders with other images that a glob finds too."""
+    inside = glob.split("/")[:-1]
+    found = []
+    for folder in seen.listing.folders.keys() - place.folders.keys():
+        parts = folder.split("/") if folder else []
+        if inside[-1:] == ["**"] or (len(parts) == len(inside) and all(map(fnmatchcase, parts, inside))):
+            found.append(folder or ".")
+    return sorted(found)
 
 
 def _tops(seen: Seen, place: Place) -> list[str]:
@@ -70,18 +86,38 @@ def is_mixed(seen: Seen, place: Place) -> bool:
     return len(below) > len(place.folders)
 
 
-def glob_of(place: Place) -> str:
-    """What finds these images alone: the parts of their folders' paths that are equal, and `*` for others."""
-    levels = zip(*(folder.split("/") for folder in place.folders), strict=False)
-    parts = [level[0] if len(set(level)) == 1 else "*" for level in levels]
-    suffixes = suffixes_of(place)
-    return "/".join([*filter(None, parts), f"*{suffixes.pop()}" if len(suffixes) == 1 else "*.*"])
+def glob_of(place: Place, closer: bool = False) -> str:
+    """What finds these images: the parts of their folders' paths that are equal, and `*` for others. closer: with what
+    the names of folders begin with.
+    """
+    if len({len(folder.split("/")) if folder else 0 for folder in place.folders}) > 1:
+        parts = [place.path, "**"]
+    else:
+        levels = zip(*(folder.split("/") for folder in place.folders), strict=True)
+        parts = [
+            level[0] if len(set(level)) == 1 else f"{start_of(level) if closer else ''}*"
+            for level in map(list, levels)
+        ]
+    suffixes = _suffixes(place)
+    return "/".join([*filter(None, parts), f"*{suffixes.pop()}" if len(suffixes) == 1 else "*"])
+
+
+def start_of(names: Collection[str]) -> str:
+    """What all of them begin with, before a number."""
+    first = min(names)
+    return first[: alike(first, max(names))].rstrip("0123456789")
+
+
+def alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many of the first are equal."""
+    shorter = min(len(one), len(other))
+    return next((at for at in range(shorter) if one[at] != other[at]), shorter)
 
 
 def told(seen: Seen, source: Source, place: Place) -> Source:
     inside = f" in {len(place.folders):,} folders" if len(place.folders) > 1 else ""
     facts = {"test": "test images"}.get(place.role, "training images")
-    called = any(role_of(folder) == place.role for folder in place.folders)
+    called = any(place.role in (role_of(folder), role_of(folder, masks=False)) for folder in place.folders)
     why = "a folder called so" if called else "as the sample submission has others"
     why = why if place.role != "test" or called else "the sample submission has them"
     why = why if place.role in ("train", "test") else "no folder is called train"
@@ -92,7 +128,17 @@ def told(seen: Seen, source: Source, place: Place) -> Source:
 
 
 def suffixes_of(place: Place) -> set[str]:
-    return {suffix_of(names[0]) for names in place.folders.values()}
+    return {suffix.lower() for suffix in _suffixes(place)}
+
+
+def mixed_suffixes(place: Place) -> tuple[str, ...]:
+    """In small letters, where images have several; none where `glob_of` says it."""
+    return tuple(sorted(suffixes_of(place))) if len(_suffixes(place)) > 1 else ()
+
+
+def _suffixes(place: Place) -> set[str]:
+    """In the letters that they have."""
+    return {splitext(name)[1] for names in place.folders.values() for name in names}
 
 
 def looked_at(seen: Seen, files: Sequence[str]) -> Pictures | None:
@@ -100,6 +146,14 @@ def looked_at(seen: Seen, files: Sequence[str]) -> Pictures | None:
     if made is None:
         seen.facts.append(Fact("images", "unreadable", how, "sure"))
         return None
+    tests = seen.places.get("test")
+    other, _ = pictures_of(seen.folder, spread(tests.files(), FEW_TESTS)) if tests else (None, "")
+    if other and not other.window and (other.values is None) != (made.values is None):
+        few, many = ("training", "test") if made.values is None else ("test", "training")
+        raise UserError(
+            f"{seen.folder}: {few} images have 8 bits a pixel, {many} images more; save all with as many, or write "
+            "`load` by hand, with a `read` that brings them to one scale (docs/unlike.md)"
+        )
     depth = "" if made.values is None else f", more than 8 bits from {made.values[0]:g} to {made.values[1]:g}"
     depth += ", shown in 8 bits as the files say" if made.window else ""
     size = f"{'median ' if made.differ else ''}{made.height} x {made.width}"

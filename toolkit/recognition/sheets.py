@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import zipfile
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, cast
@@ -61,7 +62,11 @@ def sheet_of(folder: Path, path: str) -> Sheet | None:
 
 def cells(folder: Path, sheet: Sheet, column: str) -> pd.Series:
     """Of a column, as text; of very long tables the first."""
-    return _cells(folder, sheet.path, sheet.separator, sheet.encoding, sheet.header, sheet.columns, column)
+    parts = [
+        _cells(folder, one.path, one.separator, one.encoding, one.header, one.columns, column)
+        for one in (sheet, *sheet.more)
+    ]
+    return pd.concat(parts, ignore_index=True) if sheet.more else parts[0]
 
 
 @lru_cache(maxsize=256)
@@ -134,6 +139,8 @@ def byte_columns(folder: Path, sheet: Sheet) -> list[str]:
 
 
 def rows_of(folder: Path, sheet: Sheet) -> int:
+    if sheet.more:
+        return sum(rows_of(folder, replace(one, more=())) for one in (sheet, *sheet.more))
     if suffix_of(sheet.path) == ".parquet":
         import pyarrow.parquet as parquet
 

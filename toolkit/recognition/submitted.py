@@ -15,10 +15,13 @@ def submission(proposal: Proposal, text: Text) -> tuple[list[str], list[str]]:
         file = f"file={quoted(sample.path.rpartition('/')[2])}" if sample.named else ""
         positive = _positive(proposal, sample)
         known = f"positive={quoted(positive)}" if positive else ""
+        targets = proposal.targets
+        counted = [f"by={quoted(targets.by)}"] if targets.by == "rows" else []
+        counted += [f"first={targets.first}"] if targets.first != 1 else []
         doubt = f"  # CHOOSE: whose probability {sample.columns[1]} is; guessed, as the second" if positive else ""
-        if file or known:
+        if file or known or counted:
             text.use("Dialect")
-            return [], [f"dialect=Dialect({', '.join(filter(None, (file, known)))}),{doubt}"]
+            return [], [f"dialect=Dialect({', '.join(filter(None, (file, known, *counted)))}),{doubt}"]
     if sample is not None or not has_tests(proposal.found):
         return [], []
     text.use("Prediction")

@@ -1,34 +1,42 @@
 """Targets that a table says: which table it is, what its columns are, what the test images' table has as well."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from toolkit.data.tables import table_arrays, table_of
 from toolkit.errors import UserError
-from toolkit.recognition import columns, samples
-from toolkit.recognition.columns import Named, Read, shown
+from toolkit.outcome import counted
+from toolkit.recognition import columns, grouped, run_order, samples
+from toolkit.recognition.columns import Read, shown
 from toolkit.recognition.found import Beside, Fact, Found, Listed, Sample, Sheet, Targets
-from toolkit.recognition.listed_tests import joined_as, listed_tests, test_table
+from toolkit.recognition.grouped import Grouped
+from toolkit.recognition.image_names import Named, are_files, named
+from toolkit.recognition.listed_tests import joined_as, known_of_tests, listed_tests, test_table
 from toolkit.recognition.listing import Place, homes, joined, stem, suffix_of, words
 from toolkit.recognition.seen import Seen, looked_at, origin_of, source_of, suffixes_of
 from toolkit.recognition.sheets import cells, rows_of
 
 ENOUGH = 0.5  # of a table's names that are images
+SEVERAL = 0.05  # of the images, from which on several classes of one are its labels, and no slips
 
 
 def training_table(seen: Seen, files: Sequence[str], sample: Sample | None) -> tuple[Sheet, Named] | None:
-    """The table that says most of these images, or folders."""
-    best: tuple[tuple[bool, float, bool, int], Sheet, Named] | None = None
+    """The table that says what is asked for of these images, or folders; else one with a row for each, or most."""
+    best: tuple[tuple[bool, bool, bool, float, bool, int], Sheet, Named] | None = None
     for sheet in seen.tables:
         if samples.is_sample(sheet) or (sample and sheet.path == sample.path) or len(sheet.columns) < 2:
             continue
         if "test" in [word[:4] for word in words(sheet.path.rpartition("/")[2])]:
             continue
-        found = columns.named(seen.folder, sheet, files)
+        found = named(seen.folder, sheet, files)
         if found is None or found.share < ENOUGH:
             continue
         called = bool({"train", "training", "labels", "label", "annotations"} & set(words(sheet.path)))
-        rank = (found.share > 0.9, round(found.share, 2), called, rows_of(seen.folder, sheet))
+        others = [one for one in sheet.columns if one != found.column]
+        asked = columns.has_asked(seen.folder, sheet, others, sample, seen.wanted)
+        most = found.share > 0.9
+        rank = (asked, most, not found.repeated, round(found.share, 2), called, rows_of(seen.folder, sheet))
         if best is None or rank > best[0]:
             best = rank, sheet, found
     return None if best is None else best[1:]
@@ -40,14 +48,14 @@ def validated(seen: Seen, train: Place, sheet: Sheet, name: Named) -> tuple[Plac
     if more is None or more is train or name.pattern[0]:
         return train, name, ()
     both = joined("train", [train, more])
-    also = columns.named(seen.folder, sheet, more.files())
+    also = named(seen.folder, sheet, more.files())
     where = f"{more.number:,} in {more.path}"
     if also and also.column == name.column and not also.before + also.after:
         seen.facts.append(Fact("validation images", where, f"{sheet.path} names them: used for training", "sure"))
-        return both, columns.named(seen.folder, sheet, both.files()) or name, ()
+        return both, named(seen.folder, sheet, both.files()) or name, ()
     for other in seen.tables:
         if other is not sheet and other.columns == sheet.columns and not samples.is_sample(other):
-            also = columns.named(seen.folder, other, more.files())
+            also = named(seen.folder, other, more.files())
             if also and also.column == name.column and not also.missing:
                 why = f"{other.path} names them: used with those of training"
                 seen.facts.append(Fact("validation images", where, why, "sure"))
@@ -73,21 +81,20 @@ def of_table(
     others = [one for one in sheet.columns if one != name.column and not one.startswith("Unnamed")]
     asked = columns.asked_for(folder, sheet, others, found.sample)
     asked = (*asked, *seen.wanted)
-    group, said = columns.group_of(folder, sheet, [one for one in others if one not in asked])
-    if group:
-        facts.append(Fact("groups", group, said, "likely"))
-    group_in = None
+    group = grouped.by_column(seen, sheet, [one for one in others if one not in asked])
     if not group and not sets and not name.pattern[0]:
-        group, group_in = _group_elsewhere(seen, sheet, train)
+        group = grouped.elsewhere(seen, sheet, train)
+    own = group.column if group and not group.within else ""
     split = columns.split_of(folder, sheet, others)
     tests = test_table(seen, sheet)
     joint = joined_as(seen, found.sample, sheet, tests, name) if test and not sets else None
-    shared = set(tests.columns) if tests and len(tests.columns) > 1 else set()
-    free = [
-        one for one in others if one not in shared | {group, *(split or ())[:1]} and not _are_files(sheet, one, train)
-    ]
+    shared = known_of_tests(seen, sheet, tests, asked)
+    targets = [one for one in others if one not in {own, *(split or ())[:1]} and not are_files(sheet, one)]
+    free = [one for one in targets if one not in shared] or targets
     wanted = _wanted(seen, sheet, name)
-    read = columns.targets(folder, sheet, [one for one in free if one != group or not wanted], found.sample, wanted)
+    read = columns.targets(folder, sheet, free, found.sample, wanted)
+    if read and tests and found.sample is None and not wanted and shared & set(targets):
+        read = _told_by_tests(read, tests, shared)
     found = replace(found, images=source_of(seen, train), pictures=looked_at(seen, train.files()))
     if read is None:
         return found
@@ -98,16 +105,24 @@ def of_table(
         facts.append(
             Fact("sets", title, f"so {tests.path if tests else ''} and the sample submission have it", "sure")
         )
-    rows = not joint and not sets and _in_rows(seen, sheet, name, read)
+    again = name.repeated and not (joint or sets or name.pattern[0] or read.form == "runs")
+    unlike = _unlike(seen, sheet, name, read) if again else []
+    many = len(unlike) > SEVERAL * cells(folder, sheet, name.column).nunique()
+    rows, again = many and read.form == "classes", again and not many
     if rows:
         why = f"{read.why}; {name.column} stands in several rows, each with one of its labels"
-        named = tuple(sorted({one.replace(" ", "_") for one in read.names}))
-        read = replace(read, form="list", names=named, why=why, sure="likely", gap="|")
+        labels = tuple(sorted({one.replace(" ", "_") for one in read.names}))
+        read = replace(read, form="list", names=labels, why=why, sure="likely", gap="|")
     if read.form == "runs" and name.repeated and len(read.columns) == 1:
         several = f"{read.why}; images have several rows, which become one mask: objects aren't told apart"
         read = replace(read, why=several, sure="guess")
     facts.append(columns.fact_of(read, sheet))
-    used = (*read.columns, group, *(split or ())[:1], *(joint.columns if joint else ()))
+    if again:
+        _tell_again(seen, sheet, unlike)
+    if not group and not (sets or joint or rows or name.pattern[0] or read.form == "runs"):
+        group = grouped.by_folders(seen, sheet, name, read.columns)
+    group = group or Grouped()
+    used = (*read.columns, own, *(split or ())[:1], *(joint.columns if joint else ()))
     unused = [one for one in others if one not in used]
     listed = None if sets or test is None else listed_tests(seen, found.sample, tests, test, name, joint)
     shared -= {listed.ids if listed else ""}
@@ -130,7 +145,7 @@ def of_table(
         name.before,
         name.after,
         missing,
-        group,
+        group.column,
         split,
         heads=read.heads,
         unknown=read.unknown,
@@ -138,7 +153,7 @@ def of_table(
         drop=name.drop,
         sets=sets,
         gap=read.gap,
-        origin=origin_of(seen, train.files()) if read.form == "runs" and not group else "",
+        origin=origin_of(seen, train.files()) if read.form == "runs" and not group.column else "",
         rows=rows,
         title=joint.title if joint else "",
         joined=joint.columns if joint else (),
@@ -147,8 +162,14 @@ def of_table(
         repeated=name.repeated,
         decimal=read.decimal,
         others=others_of,
-        group_in=group_in,
+        group_in=group.within,
+        blank=group.blank,
+        levels=() if group.level is None else (group.level,),
+        again=again,
+        unlike=again and bool(unlike),
     )
+    if read.form == "runs":
+        made = run_order.ordered(seen, made, train.files())
     _tell_left(seen, train, sheet, name, read, sets)
     if test is None:
         return replace(
@@ -157,21 +178,6 @@ def of_table(
             test_names=_test_names(seen, found.sample, tests, train.files(), sheet, name, others_of),
         )
     return replace(found, targets=made, test=source_of(seen, test), test_names=listed)
-
-
-def _group_elsewhere(seen: Seen, sheet: Sheet, train: Place) -> tuple[str, tuple[Sheet, str] | None]:
-    """A column of another table of these images whose equal cells are of one origin, and where it is."""
-    for other in seen.tables:
-        if other is sheet or samples.is_sample(other):
-            continue
-        named = columns.named(seen.folder, other, train.files())
-        if named and not named.repeated and not named.before + named.after:
-            free = [one for one in other.columns if one != named.column]
-            group, said = columns.group_of(seen.folder, other, free)
-            if group:
-                seen.facts.append(Fact("groups", f"{group} of {other.path}", said, "likely"))
-                return group, (other, named.column)
-    return "", None
 
 
 def _wanted(seen: Seen, sheet: Sheet, name: Named) -> tuple[str, ...]:
@@ -184,12 +190,29 @@ def _wanted(seen: Seen, sheet: Sheet, name: Named) -> tuple[str, ...]:
     return seen.wanted
 
 
-def _in_rows(seen: Seen, sheet: Sheet, name: Named, read: Read) -> bool:
-    """Has an image several rows, each with another class?"""
-    if not name.repeated or name.pattern[0] or read.form != "classes":
-        return False
-    names, said = cells(seen.folder, sheet, name.column), cells(seen.folder, sheet, read.columns[0])
-    return len(set(zip(names, said, strict=True))) > names.nunique()
+def _told_by_tests(read: Read, tests: Sheet, shared: set[str]) -> Read:
+    """What is predicted isn't known of test images: so far as this says which column it is, others may be it."""
+    if set(read.columns) & shared:
+        return replace(read, why=f"{read.why}, though {tests.path} has it too", sure="guess")
+    why = f"{read.why} that {tests.path} lacks" if read.sure == "sure" else read.why
+    return replace(read, why=why, sure="likely" if read.sure == "sure" else read.sure)
+
+
+def _unlike(seen: Seen, sheet: Sheet, name: Named, read: Read) -> list[str]:
+    """Names of images that have several rows, which don't all say the same."""
+    columns = (name.column, *read.columns)
+    said = set(zip(*(cells(seen.folder, sheet, column) for column in columns), strict=True))
+    times = Counter(each[0] for each in said)
+    return [one for one, number in times.items() if number > 1]
+
+
+def _tell_again(seen: Seen, sheet: Sheet, unlike: Sequence[str]) -> None:
+    facts, where = seen.facts, f"several rows an image in {sheet.path}"
+    if unlike:
+        why = f"those of {counted(len(unlike), 'image')} contradict each other, such as of {unlike[0]}: left out"
+        facts.append(Fact("rows", where, f"{why}; of others the first counts", "likely"))
+    else:
+        facts.append(Fact("rows", where, "they say the same: the first counts", "sure"))
 
 
 def _tell_left(seen: Seen, train: Place, sheet: Sheet, name: Named, read: Read, sets: bool) -> None:
@@ -209,6 +232,8 @@ def _tell(seen: Seen, train: Place, sheet: Sheet, name: Named, sets: bool) -> No
         why = f"{name.column} is put together from paths in {train.path or '.'}"
     if name.before or name.after:
         why += f", called {name.before}…{name.after}"
+    if name.odd:
+        why += f", if letters' case, suffixes, accents' coding and slashes don't count, as of {name.odd}"
     odd = (
         " (JSON)"
         if sheet.json
@@ -227,8 +252,8 @@ def _beside(seen: Seen, sheet: Sheet, name: Named, tests: Sheet, test: Place, sh
     """Columns that say something of training and test images alike, as a network can take them."""
     if not (sheet.plain and tests.plain) or name.missing or name.before or name.after:
         return None
-    known = columns.named(seen.folder, tests, test.files())
-    if known is None or known.missing or known.repeated or known.before or known.after or not shared:
+    known = named(seen.folder, tests, test.files())
+    if known is None or known.missing or known.repeated or known.before or known.after or known.odd or not shared:
         return None
     names = cells(seen.folder, sheet, name.column).tolist()
     if len(set(names)) < len(names):
@@ -248,12 +273,6 @@ def _beside(seen: Seen, sheet: Sheet, name: Named, tests: Sheet, test: Place, sh
     return Beside(tuple(usable), tests.path, known.column, suffixed)
 
 
-def _are_files(sheet: Sheet, column: str, train: Place) -> bool:
-    """Do its cells name files, such as paths of masks?"""
-    filled = [cell for cell in sheet.head[column] if cell]
-    return bool(filled) and all("." in cell and suffix_of(cell) in suffixes_of(train) for cell in filled)
-
-
 def _test_names(
     seen: Seen,
     sample: Sample | None,
@@ -270,7 +289,7 @@ def _test_names(
     around = [f"{names.before}{one}{names.after}" for one in known]
     known |= {stem(one) for one in [*known, *around]} | set(around)
     for sheet in [*sure, *(one for one in seen.tables if one not in (*sure, *others, table))]:
-        name = columns.named(seen.folder, sheet, files)
+        name = named(seen.folder, sheet, files)
         if name and name.share > ENOUGH and not name.before + name.after and not name.missing:
             said = cells(seen.folder, sheet, name.column)
             if sheet not in sure and any(one in known or stem(one) in known for one in said):

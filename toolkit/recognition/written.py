@@ -9,7 +9,7 @@ from toolkit.recognition.text import LINE, Text, quoted, tupled
 
 
 def written(proposal: Proposal, kaggle: str = "") -> str:
-    """The text of `__init__.py`, under 60 lines; names that are long stand in `classes.txt` beside it.
+    """The text of `__init__.py`, about 60 lines; names that are long stand in `classes.txt` beside it.
 
     kaggle: the competition's name there, if it has one.
     """
