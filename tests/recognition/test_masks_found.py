@@ -37,6 +37,14 @@ def in_homes(image: str, its_mask: str) -> Draw:
     return draw
 
 
+def in_two_folders(image: str, its_mask: str) -> Draw:
+    def draw(folder: Path) -> None:
+        for at in range(HOMES * EACH):
+            pair(folder / image.format(at), folder / its_mask.format(at), at)
+
+    return draw
+
+
 def parts_with_equal_names(folder: Path) -> None:
     for at, part in enumerate(("train", "val", "test")):
         for name in range(EACH):
@@ -87,6 +95,8 @@ LAYOUTS: dict[str, tuple[Draw, int]] = {  # and the number of groups
     "cases": (in_homes("case{home}/{name}.png", "case{home}/{name}_mask.png"), HOMES),
     "large letters": (in_homes("case{home}/c{name}.JPG", "case{home}/c{name}_mask.PNG"), HOMES),
     "below the images": (in_homes("case{home}/{name}.png", "case{home}/mask/{name}.png"), HOMES),
+    "a set called seg": (in_two_folders("Set-SEG/images/{}.jpg", "Set-SEG/masks/{}.png"), 0),
+    "GroundTruth": (in_two_folders("Training_Input/{}.jpg", "Training_GroundTruth/{}_mask.png"), 0),
     "parts": (parts_with_equal_names, 0),
     "parts before the kinds": (parts_before_the_kinds, 0),
     "two kinds": (masks_of_two_kinds, 0),

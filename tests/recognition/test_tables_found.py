@@ -56,6 +56,30 @@ def with_tests(folder: Path, head: Sequence[str], row: Callable[[int], Sequence[
     drawn(folder, [f"test/t{at}.png" for at in range(TEST)])
 
 
+@pytest.mark.parametrize("start", ["k", "1.2.276."], ids=["names", "names with dots"])
+def test_run_lengths_beside_what_is_known_of_test_images(
+    start: str, read: Callable[[Drawn], tuple[New, Samples]]
+) -> None:
+    def draw(folder: Path) -> None:
+        train, test = ([f"{start}{part}{at}" for at in range(number)] for part, number in (("1", TRAIN), ("2", TEST)))
+        table(folder / "train.csv", ("id", "organ", "rle"), *((one, "lung", "25 5 49 5") for one in train))
+        table(folder / "test.csv", ("id", "organ"), *((one, "lung") for one in test))
+        table(folder / "sample_submission.csv", ("id", "rle"), *((one, "1 1") for one in test))
+        drawn(folder, [*(f"train/{one}.png" for one in train), *(f"test/{one}.png" for one in test)])
+
+    made, samples = read(draw)
+    assert made.proposal.task == "OverlappingMasks" and samples.table is None
+    assert {int(one.sum()) for one in samples.targets} == {10}
+
+
+def test_the_number_of_a_row_is_no_target(home: Path, tmp_path: Path) -> None:
+    paths = [f"00{at % 3}.Bird/b{at}.jpg" for at in range(TRAIN)]
+    drawn(tmp_path / "images", paths)
+    (tmp_path / "images.txt").write_text("".join(f"{at} {path}\n" for at, path in enumerate(paths, start=1)))
+    made = new_competition(home, tmp_path)
+    assert made.proposal.names == ("000.Bird", "001.Bird", "002.Bird")
+
+
 WEIGHTS = [(1.5 * at, 90 - at) for at in range(TRAIN)]
 SOURCES = [(SPECIES[at % 3], ("day", "night")[at % 2]) for at in range(TRAIN)]
 

@@ -125,6 +125,8 @@ def targets(
     """What is predicted, among columns that may be targets; None: none can be. wanted: those that people named."""
     if wanted:
         return _form(folder, sheet, tuple(wanted), sample, f"{shown(wanted)}, as you say", "sure")
+    if not columns:
+        return None
     said = sample.columns[1:] if sample else ()
     both = tuple(column for column in said if column in columns)
     if sample and len(sample.ends) > 1 and set(sample.ends) <= set(columns):

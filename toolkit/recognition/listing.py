@@ -108,10 +108,10 @@ def words(name: str) -> list[str]:
     return [word for word in re.split(r"[^a-z]+", parted.lower()) if word]
 
 
-def role_of(folder: str, among: Iterable[str] = (), masks: bool = True) -> Role:
+def role_of(folder: str, among: Iterable[str] = (), masks: bool = True, shared: int = 0) -> Role:
     """What a folder's path says of the images in it. among: all folders with images: where most of those beside a part
     of the path have no role, such as `train` and `testudo` beside `bus` in `training`, it is called by what it shows.
-    masks: may words say that it holds masks?
+    masks: may words say that it holds masks? Not those of the first `shared` parts, in which all images lie.
     """
     path = folder.split("/")
     for depth in range(len(path) - 1, 0, -1):
@@ -120,13 +120,13 @@ def role_of(folder: str, among: Iterable[str] = (), masks: bool = True) -> Role:
             beside = {one.split("/")[depth] for one in among if one.startswith(f"{above}/")}
             others = sum(_role(one) == "other" for one in beside)
             if others > 1 and 2 * others >= len(beside):
-                return role_of(above, among, masks)
-    return _role(*path, masks=masks)
+                return role_of(above, among, masks, shared)
+    return _role(*path, masks=masks, shared=shared)
 
 
-def _role(*path: str, masks: bool = True) -> Role:
+def _role(*path: str, masks: bool = True, shared: int = 0) -> Role:
     parts = list(map(words, path))
-    if masks and any(map(_is_of_masks, (word for part in parts for word in part))):
+    if masks and any(any(map(_is_of_masks, (*part, "".join(part[-2:])))) for part in parts[shared:]):
         return "masks"
     for part in reversed(parts):
         for word in part:
@@ -158,8 +158,10 @@ def is_part(folder: str) -> bool:
 def places(listing: Listing) -> dict[Role, Place]:
     """Images by their role, as their folders' names say."""
     by_role: dict[Role, dict[str, list[str]]] = {}
+    top = common(list(listing.folders)) if len(listing.folders) > 1 else ""
+    shared = len(top.split("/")) if top else 0
     for folder, names in listing.folders.items():
-        by_role.setdefault(role_of(folder, listing.folders), {})[folder] = names
+        by_role.setdefault(role_of(folder, listing.folders, shared=shared), {})[folder] = names
     return {role: Place(role, common(list(folders)), folders) for role, folders in by_role.items()}
 
 

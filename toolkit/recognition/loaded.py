@@ -1,7 +1,9 @@
 """The `load` of a competition as text: images, targets and test images as they were recognised."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from toolkit.recognition.listing import IMAGES
 from toolkit.recognition.loaded_tables import group_lines, of_table, path_lines, tiled
 from toolkit.recognition.loaded_tests import tests_of
 from toolkit.recognition.proposal import Proposal
@@ -132,7 +134,10 @@ def _of_runs(proposal: Proposal, text: Text, more: list[str]) -> list[str]:
     found, targets = proposal.found, proposal.targets
     assert found.images is not None
     text.use("run_length_masks")
-    called = "file_names" if any("." in cell for cell in _head(proposal)[:3]) else "stems"
+    suffixed = any(
+        Path(cell).suffix.lower() in IMAGES for cell in _head(proposal)[:3]
+    )  # ids may have dots of their own
+    called = "file_names" if suffixed else "stems"
     counted = "" if targets.by == "columns" else f', by="{targets.by or "columns"}"'
     counted += f", first={targets.first}" if targets.first != 1 else ""
     doubt = '    # CHOOSE: by="rows", here and in dialect=Dialect(by="rows"), where pixels are counted along rows'

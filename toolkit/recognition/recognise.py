@@ -103,9 +103,10 @@ def _of_files(seen: Seen) -> Found:
     table = table or table_in_paths(seen, train.files(), sample)
     found = Found(seen.folder, (), sample=sample)
     if table:
-        train, name, others = validated(seen, train, *table)
-        made = of_table(seen, found, train, test, table[0], name, sets, others)
-    else:
+        whole, name, others = validated(seen, train, *table)
+        made = of_table(seen, found, whole, test, table[0], name, sets, others)
+        train = whole if made.targets else train
+    if not table or not made.targets:
         made = _of_places(seen, found, train, test, paired)
     if own and not paired and not any({*own.folders} & {*place.folders} for place in seen.places.values()):
         where, why = f"{own.number:,} images in {own.path or '.'}", "called like masks, but they fit no images' names"

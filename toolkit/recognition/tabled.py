@@ -92,6 +92,7 @@ def of_table(
     targets = [one for one in others if one not in {own, *(split or ())[:1]} and not are_files(sheet, one)]
     free = [one for one in targets if one not in shared] or targets
     wanted = _wanted(seen, sheet, name)
+    free = [one for one in free if one in asked or not _counts_rows(seen, sheet, one)]
     read = columns.targets(folder, sheet, free, found.sample, wanted)
     if read and tests and found.sample is None and not wanted and shared & set(targets):
         read = _told_by_tests(read, tests, shared)
@@ -127,7 +128,7 @@ def of_table(
     listed = None if sets or test is None else listed_tests(seen, found.sample, tests, test, name, joint)
     shared -= {listed.ids if listed else ""}
     beside = None
-    if test and tests and not (sets or joint or name.pattern[0]):
+    if test and tests and not (sets or joint or name.pattern[0] or read.form == "runs"):
         beside = _beside(seen, sheet, name, tests, test, [one for one in unused if one in shared])
     left = [one for one in unused if beside is None or one not in beside.columns]
     if left and read.form != "runs":
@@ -188,6 +189,12 @@ def _wanted(seen: Seen, sheet: Sheet, name: Named) -> tuple[str, ...]:
             f"--target {lacking[0]!r} is no column of {sheet.path} to predict; it has {shown(sheet.columns)}"
         )
     return seen.wanted
+
+
+def _counts_rows(seen: Seen, sheet: Sheet, column: str) -> bool:
+    """Is it nothing but the rows' own number?"""
+    said = cells(seen.folder, sheet, column).tolist()
+    return len(said) > 1 and any(said == list(map(str, range(first, first + len(said)))) for first in (0, 1))
 
 
 def _told_by_tests(read: Read, tests: Sheet, shared: set[str]) -> Read:

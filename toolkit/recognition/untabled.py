@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from toolkit.recognition.found import Fact, Sample, Sure, Targets
-from toolkit.recognition.listing import FEW_GROUPS, Place, homes, is_part, stem, tops
+from toolkit.recognition.listing import FEW_GROUPS, Place, homes, is_called_masks, is_part, stem, tops
 
 MOST = 0.34  # classes, as a share of the images
 RECUR = 0.9  # of folders in folders, whose names others have as well
@@ -101,7 +101,9 @@ def _of_folders(place: Place, asked: frozenset[str]) -> tuple[Targets, list[Fact
     why = f"{len(outer):,} folders of {min(outer.values()):,} to {max(outer.values()):,} images"
     why += f", in each of {', '.join(tops(place)[:4])}" if level else ""
     deeper = len({tuple(each[level : level + 2]) for each in parts.values()}) > len(outer)
-    sure: Sure = "guess" if deeper else "sure"
+    of_masks = {"image", "images", "imgs"} & set(map(str.lower, classes)) or any(map(is_called_masks, classes))
+    sure: Sure = "guess" if deeper or of_masks else "sure"
+    why += ", which may be images and masks that don't pair" if of_masks else ""
     facts, levels = [], ()  # type: tuple[list[Fact], tuple[int, ...]]
     if deeper:
         levels = _levels(pairs, level) if 2 * len(pairs) <= place.number else ()
