@@ -25,7 +25,8 @@ COLOURS = ("red", "green", "blue", "yellow", "rgb", "nir")
 CHANNEL = re.compile(rf"[_-]((w|ch|c|channel|band|stain)[0-9]{{1,2}}|{'|'.join(COLOURS)})$", re.IGNORECASE)
 NUMBERED = r"[_-][0-9]+$"
 FEW_GROUPS = 6  # fewer would leave no folds
-Role = Literal["train", "test", "validation", "masks", "other"]
+Part = Literal["train", "test", "validation"]
+Role = Part | Literal["masks", "other"]
 
 
 @dataclass(frozen=True)
@@ -128,15 +129,19 @@ def _role(*path: str, masks: bool = True, shared: int = 0) -> Role:
     parts = list(map(words, path))
     if masks and any(any(map(_is_of_masks, (*part, "".join(part[-2:])))) for part in parts[shared:]):
         return "masks"
-    for part in reversed(parts):
-        for word in part:
-            if word.startswith("test"):
-                return "test"
-            if word.startswith("train"):
-                return "train"
-            if word in ("val", "valid", "validation", "dev"):
-                return "validation"
-    return "other"
+    return next(filter(None, map(part_said, reversed(parts))), "other")
+
+
+def part_said(by: Iterable[str]) -> Part | None:
+    """Which part of the data the first of these words names that names one."""
+    for word in by:
+        if word.startswith("test"):
+            return "test"
+        if word.startswith("train"):
+            return "train"
+        if word in ("val", "valid", "validation", "dev"):
+            return "validation"
+    return None
 
 
 def _is_of_masks(word: str) -> bool:

@@ -10,24 +10,15 @@ from pathlib import Path
 from typing import Literal
 
 from toolkit.recognition.found import Sheet
-from toolkit.recognition.listing import Listing, suffix_of, words
+from toolkit.recognition.listing import Listing, Part, part_said, suffix_of, words
 from toolkit.recognition.samples import is_sample
 from toolkit.recognition.sheets import rows_of, sheet_of
 
-Part = Literal["train", "test", "validation", ""]
 
-
-def part_of(path: str, key: str = "") -> Part:
+def part_of(path: str, key: str = "") -> Part | Literal[""]:
     """What a file, or an array in it, is for: as its own name says or, where that doesn't, the folders above it."""
-    for one in reversed([*splitext(path)[0].split("/"), *key.split("/")]):
-        for word in words(one):
-            if word.startswith("test"):
-                return "test"
-            if word.startswith("train"):
-                return "train"
-            if word in ("val", "valid", "validation", "dev"):
-                return "validation"
-    return ""
+    names = reversed([*splitext(path)[0].split("/"), *key.split("/")])
+    return next(filter(None, (part_said(words(one)) for one in names)), "")
 
 
 def is_test(path: str, key: str = "") -> bool:
