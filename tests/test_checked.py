@@ -454,6 +454,21 @@ def test_runs_that_another_metric_scored_are_scored_again_and_an_old_blend_is_no
     assert back.metrics == by_accuracy
 
 
+def test_a_metric_of_the_same_name_with_other_settings_is_another_one(copied: Project) -> None:
+    run, heard = run_of(copied), tiny.Heard()
+    metrics = F1(), F1(beta=2, name="macro F1")
+    scored = []
+    for metric in metrics:
+        other = project(copied.workspace.root, replace(tiny.looking, metric=metric), progress=heard)
+        (again,) = other.runs()
+        assert again.metrics["clean"] == score(other.labelled(), again.oof)
+        scored.append(again.metrics["clean"]["score"])
+        blend = other.ensemble([run.name], views=["none"])
+        assert blend.metrics["clean"]["score"] == pytest.approx(scored[-1])
+    assert scored[0] != scored[1]
+    assert f"{run.name} was scored by another macro F1, now by macro F1: out of fold " in str(heard)
+
+
 def test_a_run_whose_corrupted_masks_tell_another_metric_nothing_is_left_out_until_it_is_trained_on(
     copied: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,16 +1,22 @@
 """The code that builds networks is known by its text; other code is said, and weights that don't fit it are told."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tests import tiny
 from tests.tiny import Heard, prepare, project
 from toolkit.competition import Competition, load_competition
-from toolkit.competition_code import code_of
+from toolkit.competition_code import code_of, metric_key
 from toolkit.errors import UserError
+from toolkit.metrics.metric import metric_of
+from toolkit.metrics.organisers import from_function
+from toolkit.metrics.single_label import F1
 from toolkit.runs import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
@@ -98,3 +104,21 @@ def test_networks_of_other_code_are_said_and_such_as_dont_fit_are_told(place: Pl
         UserError, match=r"doesn't fit the network that build_model of tiny makes of first now \(size mis"
     ):
         misfit.networks(torch.device("cpu"))
+
+
+def test_a_metric_is_known_by_its_settings_and_an_own_one_by_its_code(tmp_path: Path) -> None:
+    def half(truth: np.ndarray, predicted: np.ndarray) -> float:
+        return float((truth == predicted).mean()) / 2
+
+    def third(truth: np.ndarray, predicted: np.ndarray) -> float:
+        return float((truth == predicted).mean()) / 3
+
+    how: Any = {"needs": "labels", "lower_is_better": False, "name": "score"}
+    metrics = [F1(), F1(beta=2, name="macro F1"), from_function(half, **how), from_function(third, **how)]
+    keys = [metric_key(metric_of(metric, tiny.TASK), tmp_path) for metric in metrics]
+    assert len(set(keys)) == 4
+    assert keys == [metric_key(metric_of(metric, tiny.TASK), tmp_path) for metric in metrics]
+    of = replace(tiny.competition, metric=metrics[2])
+    assert of.scored_by == {"metric": "score", "metric_key": metric_key(of.metric, of.folder)}
+    assert of.is_scored_by({}) and of.is_scored_by({"metric": "score"}) and of.is_scored_by(of.scored_by)
+    assert not of.is_scored_by({"metric": "accuracy"}) and not of.is_scored_by({"metric": "score", "metric_key": "0"})

@@ -116,3 +116,14 @@ def test_of_errors_the_lower_one_is_the_better_run(tmp_path: Path) -> None:
         runs.append(made)
     assert best_run(runs) == runs[1] and runs[1].merit == -3.5
     assert repr(runs[0]) == "Run(far, 17.8312)"
+
+
+def test_a_run_is_better_by_the_mean_of_its_score_and_of_that_on_images_as_the_test_may_have_them(
+    tmp_path: Path,
+) -> None:
+    run = predicted(tiny, tmp_path, np.full((2, 3), 1 / 3), np.zeros(2, np.int64))
+    sign = run.labelled.competition.metric.sign
+    known = {"clean": {"score": 0.8}, "stress": {"score": 0.4}, "matched": {"score": 0.6}}
+    for further, expected in (({}, 0.7), ({"matched": None}, 0.6), ({"matched": None, "stress": None}, 0.8)):
+        write_json(run.metrics_path, known | further)
+        assert sign * run.merit_on_tests == pytest.approx(expected)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from toolkit.answers import NONE, Prediction, SandboxRun, answer_of, likeliest_labels
+from toolkit.competition_code import metric_key
 from toolkit.competition_folders import folder_of
 from toolkit.decisions.decide import PLAIN, Decisions, decide
 from toolkit.errors import UserError, others_code
@@ -197,6 +199,15 @@ class Competition:
         """Official metric (...) of summed counts, such as confusion matrices (..., C, C)."""
         assert isinstance(self.metric, CountedMetric)
         return self.metric.of_counts(counts, self.scored)
+
+    @cached_property
+    def scored_by(self) -> dict[str, str]:
+        """Beside scores that are stored: the metric's name, and what tells it from others that are called so."""
+        return {"metric": self.metric.name, "metric_key": metric_key(self.metric, self.folder)}
+
+    def is_scored_by(self, stored: Mapping[str, Any]) -> bool:
+        """Are scores that were stored with these words the metric's? Where one is missing it is taken for that."""
+        return all(stored.get(name) in (None, value) for name, value in self.scored_by.items())
 
     def decode(self, probabilities: np.ndarray) -> np.ndarray:
         """Labels uint8 (N, ...), of more than 256 classes int32, from probabilities (N, C, ...); an unscored class is

@@ -1,12 +1,16 @@
-"""The code of a competition that a function is made of: whether it is still what a network was built by."""
+"""The code of a competition that a function is made of: whether it is still what built a network, or scored."""
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from toolkit.metrics.metric import Metric
+from toolkit.metrics.organisers import Function
 from toolkit.progress import Progress
 from toolkit.store import hash_json, read_manifest
 
@@ -37,6 +41,29 @@ def code_of(function: Callable[..., Any], folder: Path) -> str:
             parts[name] = text
             todo += _used(found)
     return hash_json(parts)
+
+
+def parts_of_code(function: Any, folder: Path) -> list[str]:
+    """`code_of` it, its own text wherever it is defined (in a notebook, beside the folder), what a partial adds."""
+    if isinstance(function, partial):
+        return [*parts_of_code(function.func, folder), words(function.args), words(function.keywords)]
+    return [code_of(function, folder), _text(function)]
+
+
+def words(value: Any) -> str:
+    """Its representation without addresses, which are others in each process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+def metric_key(metric: Metric, folder: Path) -> str:
+    """12 hex digits that name a metric: its kind and settings and, where it isn't the toolkit's own, its code."""
+    code: list[Any] = []
+    if isinstance(metric, Function):
+        code = [metric.function, getattr(metric, "frame", None)]
+    elif not type(metric).__module__.startswith("toolkit."):
+        code = [type(metric)]
+    parts = [parts_of_code(one, folder) for one in code if one is not None]
+    return hash_json([metric.name, type(metric).__qualname__, words(metric), parts])
 
 
 def _text(found: Any) -> str:

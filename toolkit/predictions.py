@@ -86,10 +86,12 @@ class Predictions(OutOfFold, Outcome):
     def metrics(self) -> dict[str, Any]:
         """All scores: `clean`, `stress` and `matched`, each with `score`, `low`, `high`, `by_fold`, or None."""
         metrics: dict[str, Any] = read_json(self.metrics_path, "clean", remedy=self.remedy(self.metrics_path))
-        by, metric = metrics.get("metric"), self.labelled.competition.metric.name
-        if by not in (None, metric):
+        competition = self.labelled.competition
+        if not competition.is_scored_by(metrics):
+            by, metric = metrics["metric"], competition.metric.name
+            by = f"another {metric}" if by == metric else by
             raise UserError(
-                f"{self.folder} was scored by {by}, and {self.labelled.competition.name} now is by {metric}: "
+                f"{self.folder} was scored by {by}, and {competition.name} now is by {metric}: "
                 "scores of two metrics can't be compared; take the old metric back, or "
                 f"{self.remedy(self.metrics_path)}"
             )
@@ -107,6 +109,14 @@ class Predictions(OutOfFold, Outcome):
     def merit(self) -> float:
         """The score with its sign turned where the lower one is better: the better run has more of it."""
         return self.labelled.competition.metric.sign * self.score
+
+    @property
+    def merit_on_tests(self) -> float:
+        """The same of the mean of its score and of that on images as the test may have them, where it has one."""
+        metrics = self.metrics
+        further = metrics.get("matched") or metrics.get("stress")
+        worn = self.score if further is None or further["score"] is None else further["score"]
+        return self.labelled.competition.metric.sign * (self.score + worn) / 2
 
     @property
     def native_path(self) -> Path:

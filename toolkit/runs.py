@@ -163,8 +163,8 @@ class Run(Predictions):
     @property
     def is_current(self) -> bool:
         """The same, and scored by the present metric."""
-        path, metric = self.metrics_path, self.labelled.competition.metric.name
-        return self.is_of_present and read_json(path, remedy=self.remedy(path)).get("metric") in (None, metric)
+        path, competition = self.metrics_path, self.labelled.competition
+        return self.is_of_present and competition.is_scored_by(read_json(path, remedy=self.remedy(path)))
 
     @cached_property
     def _own_images(self) -> "tuple[np.ndarray, np.ndarray]":

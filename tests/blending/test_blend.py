@@ -27,6 +27,7 @@ from toolkit.runs import Run, current_runs
 from toolkit.scoring.corruption_suite import VERSION
 from toolkit.scoring.matched_to_test import ARRAYS, Match, matched_score, store_matched
 from toolkit.scoring.out_of_fold import score
+from toolkit.scoring.stress import keep_evidence
 from toolkit.scoring.stress_sampling import Evidence, all_triples, score_triples
 from toolkit.store import read_json, write_json, write_manifest
 
@@ -127,7 +128,8 @@ def test_runs_on_other_folds_and_unfinished_ones_are_not_blended(project: Projec
     other.train_fold("second", 0)
     new, heard = train(tmp_path, QUICK, seed=1), Heard()
     made = blend(other.labelled(), views=PLAIN, progress=heard)
-    assert made.manifest == {"runs": {new.name: new.manifest}, "views": ["identity"]}
+    assert made.manifest and made.manifest["runs"] == {new.name: new.manifest}
+    assert made.manifest["views"] == ["identity"] and made.manifest["metric"] == "accuracy"
     assert heard.lines[0].startswith("1 run is on other data or folds than the present ones")
     with pytest.raises(UserError, match=rf"no finished run '{re.escape(old.name)}' on .* {re.escape(new.name)}"):
         other.ensemble([old])
@@ -304,6 +306,27 @@ def test_what_runs_predict_under_corruptions_is_blended_as_it_is_handed_in(tmp_p
         plain = score_triples(labelled, Evidence(triples, made.oof[rows]), len(all_triples(labelled)))
         assert made.metrics["stress"] == plain and "without" not in plain
         assert made.metrics["matched"] == matched_score(labelled, match, made.oof[:50])
+
+
+def test_a_blend_is_made_anew_and_chosen_by_corrupted_images_too_once_all_runs_kept_these(tmp_path: Path) -> None:
+    project = made_runs(tmp_path, {"a": 2, "b": 2})
+    labelled = project.labelled()
+    triples = all_triples(labelled)[:2000]
+    assert "chosen_by" not in (project.ensemble(views=PLAIN).manifest or {})
+    for run in current_runs(labelled):
+        keep_evidence(run, Evidence(triples, np.asarray(run.oof)[triples[:, 0]]))
+    made = project.ensemble(views=PLAIN)
+    assert made.manifest and made.manifest["chosen_by"] == {"corrupted": 2000}
+    mean, *_ = made.metrics["blenders"]
+    values = np.mean([probabilities(run.oof) for run in current_runs(labelled)], axis=0)[triples[:, 0]]
+    expected = labelled.competition.tally(labelled.truth[triples[:, 0]], values).score()
+    assert mean["name"] == "mean" and mean["worn"] == pytest.approx(expected)
+    table = next(told for told in made.told() if isinstance(told, Table) and "blending" in told.title)
+    assert table.columns[1:3] == ["cross-fitted", "corrupted"]
+    assert project.ensemble(views=PLAIN).manifest == made.manifest
+    assert "chosen_by" not in (project.ensemble(views=PLAIN, blender="mean").manifest or {})
+    current_runs(labelled)[0].stress_folder.rename(tmp_path / "elsewhere")
+    assert "chosen_by" not in (project.ensemble(views=PLAIN).manifest or {}), "where one run has none"
 
 
 def test_runs_that_were_held_back_from_corruptions_are_blended_only_by_name(tmp_path: Path) -> None:

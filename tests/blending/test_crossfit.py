@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from benchmarks.ensemble import bias
-from tests.blending.conftest import FOLD, LABELS, drawn, noisy, pool_of
+from tests.blending.conftest import FOLD, LABELS, SAMPLES, drawn, noisy, pool_of
 from toolkit.blending.blenders import BLENDERS, blenders_for
 from toolkit.blending.candidates import Candidate
 from toolkit.blending.crossfit import UNREAL, CrossFit, _small, cross_fit, simplest_within
 from toolkit.blending.pool import Pool
 from toolkit.blending.solution import fold_confusions
+from toolkit.blending.worn import Worn
 from toolkit.metrics.metric import CountedMetric
 from toolkit.metrics.organisers import from_function
 from toolkit.metrics.ranks import RocAuc
@@ -82,7 +83,7 @@ def test_what_is_asked_for_is_taken_whatever_its_score_and_only_then_is_worse_th
 
 def test_a_chosen_blend_that_does_not_gain_gives_way_to_the_best_run(monkeypatch: pytest.MonkeyPatch) -> None:
     # the choice takes the mean for as good as the best
-    monkeypatch.setattr("toolkit.blending.crossfit.simplest_within", lambda scores, draws: np.ones(len(scores), bool))
+    monkeypatch.setattr("toolkit.blending.crossfit.simplest_within", lambda seen: np.ones(len(seen[0][0]), bool))
     pool = of_strengths(ONE_GOOD, 200, 4)
     found = fitted(pool)
     assert found.gave_way == "mean" and found.final[0].name == "single"
@@ -104,9 +105,49 @@ def test_the_simplest_within_a_standard_error_of_the_difference() -> None:
     draws = np.array([[0.70, 0.72, 0.74], [0.71, 0.73, 0.75], [0.5, 0.8, 0.9]]).T
     scores = np.array([0.72, 0.73, 0.735])
     # the third is best by a hair and swings; the others are within its noise
-    assert simplest_within(scores, draws).tolist() == [True, True, True]
-    assert simplest_within(scores[:2], draws[:, :2]).tolist() == [False, True]
-    assert simplest_within(np.full(2, -np.inf), np.full((5, 2), -np.inf)).tolist() == [True, True], "none has a score"
+    assert simplest_within([(scores, draws)]).tolist() == [True, True, True]
+    assert simplest_within([(scores[:2], draws[:, :2])]).tolist() == [False, True]
+    none = np.full(2, -np.inf), np.full((5, 2), -np.inf)
+    assert simplest_within([none]).tolist() == [True, True], "none has a score"
+    assert simplest_within([(scores[:2], draws[:, :2]), none]).tolist() == [False, True], "the other set says nothing"
+
+
+def test_draws_without_a_score_say_nothing_of_the_error() -> None:
+    merits, rng = np.array([0.70, 0.72]), np.random.default_rng(0)
+    draws = merits + rng.standard_normal((200, 2)) * 0.005
+    lacking = draws.copy()
+    lacking[50:] = -np.inf
+    for one in (draws, lacking):
+        assert simplest_within([(merits, one)]).tolist() == [False, True]
+    lacking[5:, 0] = -np.inf
+    assert simplest_within([(merits, lacking)]).tolist() == [True, True], "too few to tell"
+    lacking[:, 0] = -np.inf
+    assert simplest_within([(np.array([-np.inf, 0.7]), lacking)]).tolist() == [False, True], "it has none at all"
+
+
+def test_several_sets_of_images_weigh_the_same_in_the_choice() -> None:
+    sure = np.zeros((5, 2))
+    assert simplest_within([(np.array([0.5, 0.6]), sure), (np.array([0.8, 0.6]), sure)]).tolist() == [True, False]
+    assert simplest_within([(np.array([0.5, 0.9]), sure), (np.array([0.8, 0.6]), sure)]).tolist() == [False, True]
+
+
+def test_biases_that_gain_on_the_samples_and_lose_where_these_are_worn_are_not_chosen() -> None:
+    targets = np.random.default_rng(0).integers(3, size=SAMPLES)
+    pools = [
+        pool_of(LABELS, targets, [Candidate("run", "recipe", noisy(targets, 3, 2, seed=0) * favoured)])
+        for favoured in ([3, 1, 1], [0.3, 1, 1])
+    ]
+    pool, other = pools
+    every = np.arange(SAMPLES)
+    worn = Worn("corrupted", other, every, targets, every, np.ones(SAMPLES))
+    blenders = blenders_for(pool)
+    plain, found = cross_fit(pool, blenders), cross_fit(pool, blenders, worn=worn)
+    assert [one.name for one in blenders] == ["mean", "mean-biases"]
+    assert "mean-biases" in {one.name for one, _ in [*plain.parts, plain.final]}
+    assert {one.name for one, _ in [*found.parts, found.final]} == {"mean"}
+    mean, biases = found.table
+    assert biases.score > mean.score + 0.02 and biases.worn is not None and mean.worn is not None
+    assert biases.worn < mean.worn - 0.05 and found.score == mean.score
 
 
 def needs_all_classes(truth: np.ndarray, predicted: np.ndarray) -> float:

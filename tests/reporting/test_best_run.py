@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import prepare, train
-from toolkit.pages.html import Bars, Matrix, Row, Section
+from toolkit.pages.html import Bars, Matrix, Row, Section, Table
 from toolkit.recipe import Chosen
 from toolkit.reporting.best_run import classes_section
 from toolkit.runs import Run
@@ -49,6 +49,29 @@ def test_a_class_that_no_fold_validates_is_not_the_weakest(tmp_path: Path, monke
     assert f"Weakest: {name}" not in section.note
     bars, _ = blocks(section)
     assert isinstance(bars, Bars) and name not in [bar.name for bar in bars.bars]
+
+
+def test_of_many_classes_the_most_confused_are_listed_whatever_the_metric_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path)
+    run = train(tmp_path, "schedule.epochs=1", stress="none")
+    metrics = run.metrics
+    metrics["clean"]["classes"] = 3
+    write_json(run.metrics_path, metrics)
+    monkeypatch.setattr("toolkit.reporting.best_run.SHOWN", 2)
+    _, table = blocks(classes_section(run))
+    assert isinstance(table, Table) and table.columns == ("truth", "predicted", "images", "of the class")
+    counts, names = run.confusion(), run.labelled.competition.task.classes
+    expected = {
+        (names[a], names[b], f"{counts[a, b]}", f"{counts[a, b] / counts[a].sum():.0%}")
+        for a in range(3)
+        for b in range(3)
+        if a != b and counts[a, b]
+    }
+    assert {tuple(row) for row in table.rows} == expected and expected
+    numbers = [int(str(row[2])) for row in table.rows]
+    assert numbers == sorted(numbers, reverse=True)
 
 
 def test_among_how_many_trials_the_run_was_chosen_stands_beside_its_scores(tmp_path: Path) -> None:

@@ -186,27 +186,28 @@ def test_the_permutation_p_value_counts_the_ways_to_exchange_signs() -> None:
 def test_the_ledger_is_read_into_numbers() -> None:
     line = {"competition": "mars", "submission": "mars/mean-1.csv", "clean": "0.6", "public": "0.5", "blend": "a=0.5"}
     line |= {"folds": "f1", "data": "d1"}
-    (found,) = from_ledger([line | {"public": "0.4"}, line], "f1", "d1")
+    (found,) = from_ledger([line | {"public": "0.4"}, line], "f1", "d1", "mean IoU")
     assert found == PastSubmission("mean-1", {"clean": 0.6}, 0.5, None, {"a": 0.5})
     with pytest.raises(UserError, match=r"line of mean-1 has 'good' in its column public, expected a number"):
-        from_ledger([line | {"public": "good"}], "f1", "d1")
+        from_ledger([line | {"public": "good"}], "f1", "d1", "mean IoU")
 
 
 def test_submissions_made_on_other_samples_are_left_out_and_counted() -> None:
     same = {"folds": "f1", "data": "d1", "blend": "a=1"}
     others = [same, same, same, same | {"folds": "f2"}, same | {"data": "d2"}, same | {"folds": "", "data": ""}]
-    others.append(same | {"known": "12"})
+    others += [same | {"known": "12"}, same | {"metric": "accuracy"}]
     lines = [
         line | {"submission": f"mars/s{at}.csv", "clean": f"0.{70 + at}", "public": f"0.{60 + at}"}
         for at, line in enumerate(others)
     ]
-    past = from_ledger(lines, "f1", "d1")
-    made, alone = forecast(past, {"clean": 0.7}), forecast(from_ledger(lines[:3], "f1", "d1"), {"clean": 0.7})
+    past = from_ledger(lines, "f1", "d1", "mean IoU")
+    first = from_ledger(lines[:3], "f1", "d1", "mean IoU")
+    made, alone = forecast(past, {"clean": 0.7}), forecast(first, {"clean": 0.7})
     assert made.range == alone.range and "of 3 submissions" in made.words
     assert made.words.removeprefix(alone.words) == (
         " Left out, as their local scores can't be held against the present ones: 1 made on other folds or with "
         "another cleaning list, 1 made on other data, 1 made on folds or data that the ledger doesn't name, 1 made "
-        "with known answers, which no local score knows of."
+        "with known answers, which no local score knows of, 1 made with scores by another metric."
     )
     few = forecast(past[1:], {"clean": 0.7})
     assert few.range is None and "(2 so far)" in few.words and "Left out" in few.words

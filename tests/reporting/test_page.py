@@ -2,17 +2,21 @@
 
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import tiny
 from tests.tiny import prepare, train
+from toolkit.data.labelled import Labelled
+from toolkit.decisions.decide import Decisions
 from toolkit.errors import UserError
 from toolkit.pages.html import Chart
 from toolkit.reporting.blend_section import blend_section
 from toolkit.reporting.first_screen import doubts, leaderboard
 from toolkit.reporting.inputs import gather
 from toolkit.reporting.page import write_report
+from toolkit.runs import Run
 from toolkit.store import read_json, write_json, write_manifest
 
 pytestmark = pytest.mark.usefixtures("one_thread", "unpainted")
@@ -146,3 +150,24 @@ def test_without_a_blend_the_best_of_several_runs_is_worth_what_it_is_on_the_oth
     assert clean["optimism_low"] < clean["optimism"] < clean["optimism_high"]
     page = report.path.read_text(encoding="utf-8")
     assert "the best of 3 runs would be handed in" in page and f"{clean['score']:.4f}" in page
+
+
+def test_without_a_blend_further_scores_are_of_what_each_folds_run_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, described = prepare(tmp_path), list[dict[str, Any]]()
+
+    def further(_: Labelled, of: dict[str, Any]) -> dict[str, Any]:
+        described.append(of)
+        return {}
+
+    for seed in (1, 2):
+        train(tmp_path, QUICK, f"seed={seed}", stress="none")
+    decided = property(lambda run: [Decisions(unknown=run.recipe.seed + k / 10) for k in range(3)])
+    monkeypatch.setattr(Run, "fold_decisions", decided)
+    monkeypatch.setattr("toolkit.reporting.inputs.further_scores", further)
+    material = gather(project.labelled(), project.ledger)
+    assert "clean" in material.metrics and material.choice is not None
+    seeds = [material.candidates[best].recipe.seed for best in material.choice.parts]
+    (of,) = described
+    assert [one["decisions"]["unknown"] for one in of["folds"]] == [seed + k / 10 for k, seed in enumerate(seeds)]

@@ -9,7 +9,7 @@ from toolkit.data.labelled import Labelled
 from toolkit.pages.html import Advice, Chart, Lines, Row
 from toolkit.recipe import override, to_dict
 from toolkit.reporting.search_section import search_section
-from toolkit.store import write_json
+from toolkit.store import read_json, write_json
 
 
 def searched(root: Path, finished: int, pruned: int = 2) -> Labelled:
@@ -72,9 +72,20 @@ def test_scores_are_drawn_over_each_parameter_the_learning_rate_first(tmp_path: 
     words, _, course, parameters = search_section(searched(tmp_path, finished=6)).blocks
     assert "Expect 0.5100 (95 %: 0.400 to 0.600) of the winner; as chosen it has 0.5300, of which 0.0200" in str(words)
     assert isinstance(course, Row) and isinstance(course.blocks[0], Lines)
+    assert "earlier search" not in str(words)
     best, *trials = course.blocks[0].series
     assert list(best.ys) == sorted(best.ys) and len(best.ys) == 6
     assert [one.group for one in trials].count("pruned") == 2
     assert isinstance(parameters, Row)
     drawn = [block.title for block in parameters.blocks if isinstance(block, Chart)]
     assert drawn[0] == "optimizer.lr" and set(drawn) <= {"optimizer.lr", "batch_size", "loss.names"}
+
+
+@pytest.mark.usefixtures("unpainted")
+def test_among_how_many_trials_the_first_recipe_was_chosen_is_said(tmp_path: Path) -> None:
+    made = searched(tmp_path, finished=6)
+    summary = read_json(made.workspace.search_summary)
+    for known in (summary, summary | {"score": None}):
+        write_json(made.workspace.search_summary, known | {"before": 40})
+        words, *_ = search_section(made).blocks
+        assert "The first recipe was chosen among 40 trials of an earlier search, which no score" in str(words)

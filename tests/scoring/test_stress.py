@@ -13,13 +13,14 @@ from torch import nn
 from tests.conftest import RGB
 from tests.scoring.test_stress_sampling import TERRAIN
 from tests.tiny import FIRST, labelled, prepare, project, train
-from toolkit.metrics.confusion import confusion_matrix
+from toolkit.metrics.confusion import Accuracy, MacroF1, confusion_matrix
+from toolkit.metrics.single_label import F1
 from toolkit.networks.predict import predict
 from toolkit.probabilities import Mix, probabilities
 from toolkit.runs import Run, all_runs
 from toolkit.scoring.corruption_suite import SEVERITIES, corrupt, count_cells, suite
 from toolkit.scoring.stress import blend_stress, read_evidence, store_stress, stress_score, stressed, suite_seconds
-from toolkit.scoring.stress_sampling import SEED, ladder
+from toolkit.scoring.stress_sampling import SEED, Evidence, ladder, score_triples
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -181,6 +182,18 @@ def test_a_blend_of_masks_scores_the_masks_that_were_moved(terrain: Run, monkeyp
     assert blended is not None and blended["triples"] == 1000
     assert blended["score"] == pytest.approx(whole["score"], abs=4 * blended["error"])
     assert sum(path.stat().st_size for path in terrain.stress_folder.iterdir()) < 1_000_000
+
+
+def test_a_class_that_a_corruption_lacks_is_filled_in_for_every_metric_of_classes(two_runs: tuple[Run, Run]) -> None:
+    given = two_runs[0].labelled
+    evidence = read_evidence(two_runs[0])
+    assert evidence is not None
+    few = Evidence(evidence.triples[:CELLS], evidence.probabilities[:CELLS])
+    found = []
+    for metric in (MacroF1(), F1("macro"), F1("micro"), Accuracy()):
+        labelled = replace(given, competition=replace(given.competition, metric=metric))
+        found.append(score_triples(labelled, few, CELLS)["score"])
+    assert found[0] == found[1] and found[2] == pytest.approx(found[3])
 
 
 def test_runs_without_common_triples_have_no_blend_score(two_runs: tuple[Run, Run], tmp_path: Path) -> None:

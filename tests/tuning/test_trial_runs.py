@@ -21,7 +21,7 @@ from toolkit.recipe import Recipe, override
 from toolkit.runs import Run
 from toolkit.scoring.selection import Folds
 from toolkit.search_space import Suggesting
-from toolkit.store import hash_file
+from toolkit.store import hash_file, write_json
 from toolkit.tuning.trial_runs import TrialContext, evaluate
 from toolkit.tuning.trials import Rivals, fold_order, learning_curve
 
@@ -38,6 +38,15 @@ def test_a_finished_run_of_the_same_recipe_is_told_at_once(tmp_path: Path, monke
     assert "(t0) already trained" in str(heard)
     assert [path.stat().st_mtime_ns for path in run.weights] == before
     assert found.best[0].mean == run.score and runs(found) == [run]
+
+
+def test_a_run_that_is_put_together_is_judged_on_the_scale_of_the_other_trials(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    run = train(tmp_path, EPOCH)
+    metrics, score = run.metrics, run.score
+    metrics["clean"]["score"] = score / 2  # as at the size of each picture
+    write_json(run.metrics_path, metrics)
+    assert search(tmp_path, EPOCH, trials=1, repeats=0).best[0].mean == pytest.approx(score)
 
 
 def test_a_finished_run_without_a_stress_score_gets_it_where_that_is_climbed(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from toolkit.blending.pool import Pool, make_pool, with_test
 from toolkit.blending.solution import mixed, run_shares, write_mixed
 from toolkit.blending.stored_views import TRAINED, VIEWS, of_test_images, through_views, views_to_try
 from toolkit.blending.view_choice import ViewChoice, write_choice
+from toolkit.blending.worn import find_worn, worn_key
 from toolkit.checked import keep
 from toolkit.competition_code import tell_of_code
 from toolkit.data.labelled import Labelled
@@ -75,7 +76,10 @@ def blend(
     tell_of_code(labelled.competition, [run.folder for run in runs], progress)
     limits, tried = limits.on(labelled), views_to_try(runs, views)
     inputs = {"runs": {run.name: run.manifest for run in runs}, "views": list(tried)}
+    inputs |= labelled.competition.scored_by
     inputs |= {"limits": limits.given} if limits.given else {}
+    beside = worn_key(labelled, runs) if blender is None else {}
+    inputs |= {"chosen_by": beside} if beside else {}
     inputs |= {} if blender is None else {"blender": blender}
     inputs |= {"adapt": adapt} if adapt != NONE and may_adapt(labelled) else {}
     made = chosen_blend(labelled)
@@ -152,7 +156,8 @@ def _store(
 ) -> Blend:
     with progress.phase("reading what the runs predict"):
         pool, asked = make_pool(labelled, candidates, limits, scratch), inputs.get("blender")
-    fitted = cross_fit(pool, blenders_for(pool, asked), asked, progress)
+    worn = find_worn(labelled, runs, pool)
+    fitted = cross_fit(pool, blenders_for(pool, asked), asked, progress, worn)
     blender, solution = fitted.final
     described, quantiles = describe(pool, fitted), quantiles_of(fitted)
     share = check_asked(labelled, inputs.get("adapt", NONE))
@@ -188,7 +193,9 @@ def _store(
         scores = {"clean": clean} | further_scores(files.labelled, files.described, files.quantiles, choice)
         scores |= {"adapted": worth} if worth else {}
         metric = labelled.competition.metric
-        write_json(files.metrics_path, {"metric": metric.name, **scores} | _counted(fitted, metric.sign))
+        beside = {"chosen_by": worn.name} if worn is not None else {}
+        counts = _counted(fitted, metric.sign) | beside
+        write_json(files.metrics_path, {**labelled.competition.scored_by, **scores, **counts})
         draw(pool, solution, blender.name, partial)
         write_manifest(partial, inputs, labelled.competition.folder)
         kept = (files.description_path, files.views_path, files.adapted_path)

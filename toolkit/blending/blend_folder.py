@@ -187,9 +187,12 @@ class Blend(Predictions):
         name, metric = self.labelled.competition.name, metrics["metric"]
         told: list[str | Warned | Table] = [self._shares_told(described["runs"], metrics), *self._lacking(metrics)]
         if len(metrics["blenders"]) > 1:
-            columns = ["method", "cross-fitted", "in sample", "selection bias", ""]
-            rows = [self._row(one) for one in metrics["blenders"]]
+            beside = [metrics["chosen_by"]] if metrics.get("chosen_by") else []
+            columns = ["method", "cross-fitted", *beside, "in sample", "selection bias", ""]
+            rows = [self._row(one, beside) for one in metrics["blenders"]]
             told.append(Table(f"{name}: blending methods, simplest first", columns, rows))
+            if beside and not self.asked:
+                told.append(f"methods are chosen by the mean of their scores on the samples and on {beside[0]} images")
         methods = [part["method"] for part in described["folds"]]
         if set(methods) != {self.name}:
             told.append(
@@ -251,12 +254,13 @@ class Blend(Predictions):
             )
         return told
 
-    def _row(self, one: dict[str, Any]) -> list[str]:
+    def _row(self, one: dict[str, Any], beside: Sequence[str]) -> list[str]:
         taken = "asked for" if self.asked else "chosen"
         note = taken if one["name"] == self.name else "within noise of the best" if one["within"] else ""
         note = note if one["eligible"] else "not possible in a code submission"
         optimism = self.labelled.competition.metric.sign * (one["naive"] - one["score"])
-        return [one["name"], number(one["score"]), number(one["naive"]), number(optimism, "+"), note]
+        worn = ["-" if one["worn"] is None else number(one["worn"]) for _ in beside]
+        return [one["name"], number(one["score"]), *worn, number(one["naive"]), number(optimism, "+"), note]
 
     def as_json(self) -> dict[str, Any]:
         metrics, used = self.metrics, [name for name, share in self.shares.items() if share > 0]

@@ -13,13 +13,16 @@ import numpy as np
 from toolkit.blending.blenders import SINGLE, Blender, with_decisions
 from toolkit.blending.pool import Pool
 from toolkit.blending.solution import Solution, fold_tally
+from toolkit.blending.worn import Worn
 from toolkit.metrics.confusion import ConfusionMetric
 from toolkit.metrics.tally import Counts, Tally, joined
 from toolkit.progress import SILENT, Done, Progress
 from toolkit.scoring.bootstrap import resample, score_draws
+from toolkit.scoring.out_of_fold import defined
 
 FITTING = "fitting blends"  # a phase
 DRAWS = 200
+FEWEST = 20  # draws that have a score: fewer say nothing
 UNREAL = 0.05  # probability of a gain over the best run below which a blend gives way to it
 Key = tuple[int, ...]
 Part = tuple[Blender, Solution]
@@ -34,6 +37,7 @@ class BlenderScore:
     naive: float
     eligible: bool  # to be chosen: a server that runs code can do linear blends alone
     within: bool  # a standard error of the best eligible one
+    worn: float | None = None  # cross-fitted, on images as the test may have them, where there are any
 
 
 @dataclass(frozen=True)
@@ -56,34 +60,48 @@ class CrossFit:
     gave_way: str | None = None
 
 
-def simplest_within(merits: np.ndarray, draws: np.ndarray) -> np.ndarray:
+def simplest_within(seen: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """bool (E,): the best and those whose distance to it is no more than its standard error. More is better.
 
-    draws (D, E): merits of each on the same resampled data, so that the error is that of the difference.
+    seen: of each set of images, which weigh the same, merits (E,) and draws (D, E), merits of each on the same
+    resampled data, so that the error is that of the difference. A further set on which one has no score says nothing.
     """
+    known = [seen[0], *(each for each in seen[1:] if np.isfinite(each[0]).all())]
+    merits = np.mean([each for each, _ in known], axis=0)
     best = int(merits.argmax())
     if not np.isfinite(merits[best]):
         return np.ones(len(merits), bool)  # none has a score, as of AUC where all of one class lie in one fold
-    noise = np.std(draws[:, [best]] - draws, axis=0)
-    within: np.ndarray = merits[best] - merits <= noise + 1e-12
+    # sets show the same groups: were errors added up as of independent ones, too few would be within
+    able = np.isfinite(merits)
+    noise = np.mean([_noise(draws[:, able], int(able[:best].sum())) for _, draws in known], axis=0)
+    within = able.copy()
+    within[able] = merits[best] - merits[able] <= noise + 1e-12
     return within
+
+
+def _noise(draws: np.ndarray, best: int) -> np.ndarray:
+    """(E,): standard errors of the differences to the best, from merits (D, E) of those draws in which all have one;
+    infinite where these are too few to tell.
+    """
+    told = draws[np.isfinite(draws).all(1)]
+    if len(told) < min(FEWEST, len(draws)):
+        return np.full(draws.shape[1], np.inf)
+    return np.asarray(np.std(told[:, [best]] - told, axis=0))
 
 
 def merits(tallies: Sequence[Tally]) -> np.ndarray:
     """(E,): official scores of several predictions of the same samples, times the metric's sign; none is the worst."""
     first = tallies[0]
     if isinstance(first, Counts) and isinstance(first.metric, ConfusionMetric):
-        total = np.stack([one.counts.sum(0, dtype=np.int64) for one in tallies])  # type: ignore[attr-defined]
+        counts: list[np.ndarray] = [one.counts for one in tallies]  # type: ignore[attr-defined]
+        total = np.stack([one.sum(0, dtype=np.result_type(one, np.int64)) for one in counts])
         return first.metric.sign * first.metric.of_counts(total, first.scored)
     found = np.array([one.metric.sign * one.score() for one in tallies])
     return np.nan_to_num(found, nan=-np.inf)
 
 
 def merit_draws(tallies: Sequence[Tally], groups: np.ndarray, seed: int = 0, draws: int = 1000) -> np.ndarray:
-    """(draws, E): the same where groups are drawn with replacement, the same ones for all.
-
-    A draw in which there is no score says nothing: all have the merit that they have as a whole.
-    """
+    """(draws, E): the same where groups are drawn with replacement, the same ones for all."""
     first = tallies[0]
     if isinstance(first, Counts) and isinstance(first.metric, ConfusionMetric):
         counts = np.stack([one.counts for one in tallies], axis=1)  # type: ignore[attr-defined]
@@ -103,20 +121,27 @@ def _small(tally: Tally) -> Tally:
 
 
 def cross_fit(
-    pool: Pool, blenders: Sequence[Blender], asked: str | None = None, progress: Progress = SILENT
+    pool: Pool,
+    blenders: Sequence[Blender],
+    asked: str | None = None,
+    progress: Progress = SILENT,
+    worn: Worn | None = None,
 ) -> CrossFit:
     """Fit, choose and score.
 
     asked: a blender's name, which is taken whatever its score. Else one whose gain over the best run is real with a
-    probability under UNREAL gives way to `single`, all of whose numbers are then the blend's.
+    probability under UNREAL gives way to `single`, all of whose numbers are then the blend's. worn: images whose score
+    counts as much in the choice as that of the samples.
     """
     number = len(pool.folds)  # fits: of all folds, without each, and without each two where a choice is scored
     fits = 1 + number + (number * (number - 1) // 2 if asked is None else 0)
     with progress.counting(FITTING, len(blenders) * fits) as done:
-        return _cross_fit(pool, blenders, asked, progress, done)
+        return _cross_fit(pool, blenders, asked, progress, worn, done)
 
 
-def _cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None, progress: Progress, done: Done) -> CrossFit:
+def _cross_fit(
+    pool: Pool, blenders: Sequence[Blender], asked: str | None, progress: Progress, worn: Worn | None, done: Done
+) -> CrossFit:
     folds, group = pool.folds, pool.labelled.group
     may = [one for one in blenders if one.linear or pool.labelled.competition.try_submission is None]
     wanted = next((one for one in blenders if one.name == asked), None)
@@ -142,20 +167,30 @@ def _cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None, progr
     def groups_of(some: Sequence[int]) -> np.ndarray:
         return np.concatenate([group[pool.labelled.rows(k)] for k in some])
 
+    def keys(inside: Sequence[int], without: Key) -> list[tuple[Key, int]]:
+        return [(without if len(inside) == 1 else tuple(sorted({*without, j})), j) for j in inside]
+
     def out_of_fold(blender: Blender, inside: Sequence[int], without: Key) -> Tally:
         """Of the samples of `inside`, each fold's fitted without itself and `without`.
 
         One fold alone has no other to be fitted on: it is scored by what was fitted on it.
         """
-        keys = [without if len(inside) == 1 else tuple(sorted({*without, j})) for j in inside]
-        return joined([counted(blender, key, j) for key, j in zip(keys, inside, strict=True)])
+        return joined([counted(blender, key, j) for key, j in keys(inside, without)])
+
+    def worn_out_of_fold(blender: Blender, inside: Sequence[int], without: Key) -> Tally:
+        """The same of images as the test may have them."""
+        assert worn is not None
+        return joined([worn.tally(fit(blender, key), j) for key, j in keys(inside, without)])
 
     def choose(inside: Sequence[int], without: Key) -> list[Blender]:
         """Those within noise of the best eligible one, from the simplest on."""
         every = [out_of_fold(blender, inside, without) for blender in may]
         every = [one.as_part() for one in every] if without else every
-        within = simplest_within(merits(every), merit_draws(every, groups_of(inside), draws=DRAWS))
-        return [blender for blender, near in zip(may, within, strict=True) if near]
+        seen = [(merits(every), merit_draws(every, groups_of(inside), draws=DRAWS))]
+        if worn is not None:
+            others = [worn_out_of_fold(blender, inside, without) for blender in may]
+            seen.append((merits(others), merit_draws(others, worn.groups(inside), draws=DRAWS)))
+        return [blender for blender, near in zip(may, simplest_within(seen), strict=True) if near]
 
     def naive(blender: Blender) -> float:
         return joined([fold_tally(pool, fit(blender, ()), k) for k in folds]).score()
@@ -165,9 +200,10 @@ def _cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None, progr
         ours = joined([counted(blender, (k,), k) for k, (blender, _) in enumerate(parts)])
         theirs = joined([counted(SINGLE, (k,), k) for k in folds])
         draws = merit_draws([ours, theirs], groups_of(folds), seed=1)
-        gain = draws[:, 0] - draws[:, 1]
+        gain = np.subtract(*draws[np.isfinite(draws).all(1)].T)
         scores = ours.metric.sign * merits([ours, theirs])
-        return float(scores[0]), float(scores[1]), float((gain > 0).mean() + (gain == 0).mean() / 2)
+        real = float((gain > 0).mean() + (gain == 0).mean() / 2) if len(gain) >= FEWEST else 0.5
+        return float(scores[0]), float(scores[1]), real
 
     parts = []
     for k in folds:
@@ -191,6 +227,7 @@ def _cross_fit(pool: Pool, blenders: Sequence[Blender], asked: str | None, progr
             naive(one),
             one in may,
             one in within,
+            None if worn is None else defined(worn_out_of_fold(one, folds, ()).score()),
         )
         for one in blenders
     ]

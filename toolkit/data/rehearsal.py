@@ -3,11 +3,8 @@
 Code needs trained networks, and files need the test images.
 """
 
-import inspect
-import re
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ import numpy as np
 
 from toolkit.answers import NONE, Prediction, differences, misfit, values_of
 from toolkit.competition import Competition
-from toolkit.competition_code import code_of
+from toolkit.competition_code import parts_of_code, words
 from toolkit.data.dataset import Dataset
 from toolkit.data.masks import Masks
 from toolkit.data.sample_submission import compared
@@ -71,13 +68,11 @@ def try_answers(competition: Competition, workspace: Workspace, dataset: Dataset
 
 def made_by(competition: Competition) -> str:
     """12 hex digits that name what is tried here: the competition's metric and how it writes and reads."""
-    metric, form = competition.metric, competition.form
+    form = competition.form
     functions = [competition.write_submission, competition.read_submission] if form is None else []
-    own = [metric.function] if isinstance(metric, Function) else []
-    code = [_code(one, competition.folder) for one in (*functions, *own)]
-    scored = [metric.name, type(metric).__qualname__, _words(metric), competition.tolerance]
-    laid_out = [form and form.stored(), _words(competition.dialect), competition.submission_suffix]
-    return hash_json([code, scored, laid_out])
+    code = [parts_of_code(one, competition.folder) for one in functions]
+    laid_out = [form and form.stored(), words(competition.dialect), competition.submission_suffix]
+    return hash_json([code, competition.scored_by, competition.tolerance, laid_out])
 
 
 def written_by(competition: Competition) -> str:
@@ -88,23 +83,7 @@ def written_by(competition: Competition) -> str:
     if competition.try_submission is not None:
         files = {path.relative_to(competition.folder): path for path in competition.folder.rglob("*.py")}
         modules = {within.as_posix(): hash_file(path) for within, path in files.items() if within.parts[0] != "data"}
-    return hash_json([made_by(competition), _words(competition.task), modules])
-
-
-def _code(function: Any, folder: Path) -> list[str]:
-    """`code_of` it, its own text wherever it is defined (in a notebook, beside the folder), what a partial adds."""
-    if isinstance(function, partial):
-        return [*_code(function.func, folder), _words(function.args), _words(function.keywords)]
-    try:
-        text = inspect.getsource(function)
-    except (OSError, TypeError):  # compiled, or made while the program runs
-        text = ""
-    return [code_of(function, folder), text]
-
-
-def _words(value: Any) -> str:
-    """Its representation without addresses, which are others in each process."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    return hash_json([made_by(competition), words(competition.task), modules])
 
 
 def try_metric(competition: Competition, targets: np.ndarray) -> None:

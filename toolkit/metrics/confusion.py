@@ -5,7 +5,7 @@ scores instead, as some libraries do, gives other numbers than the leaderboards 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from toolkit.task import IGNORED, MATRICES, UNKNOWN, Classification, Grades, Seg
 from toolkit.top_k import TopK
 
 MOST_IN_MATRICES = 255  # classes of a metric that asks for whole matrices
+TRACE = 1e-9  # of what a class is said in the whole: enough to count, too little to move anything
 
 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -117,14 +118,15 @@ class ConfusionMetric(CountedMetric):
         """Scores (D,) under weights (D, s), of a class that lacks there as `as_in`."""
         many = many.of_those_there() if self.fills else many
         sums = sums_of_labels(many.truth, many.predicted, weights, many.classes)
-        held = np.bincount(many.truth, minlength=many.classes) > 0
-        known = [at for at in many.scored if held[at]] if self.fills else many.scored
-        lacking = (sums.true == 0) & held
-        if self.fills and lacking.any():
-            share = weights.sum(1, keepdims=True) / max(len(many.truth), 1)
-            weights = np.where(lacking[:, many.truth], share, weights)
+        if not self.fills:
+            return self.of_sums(sums, many.scored)
+        held, said = (np.bincount(labels, minlength=many.classes) > 0 for labels in (many.truth, many.predicted))
+        lacking, total = (sums.true == 0) & held, weights.sum(1, keepdims=True)
+        if lacking.any():
+            weights = np.where(lacking[:, many.truth], total / max(len(many.truth), 1), weights)
             sums = sums_of_labels(many.truth, many.predicted, weights, many.classes)
-        return self.of_sums(sums, known)
+        false = said & ~held & (sums.said == 0)
+        return self.of_sums(replace(sums, said=np.where(false, TRACE * total, sums.said)), many.scored)
 
     def by_class_of_many(self, many: ManyClasses, weights: np.ndarray) -> np.ndarray | None:
         return self.by_class_of_sums(sums_of_labels(many.truth, many.predicted, weights, many.classes))
@@ -150,11 +152,23 @@ class ConfusionMetric(CountedMetric):
         return np.sum([self.counts(task, *part) for part in parts], axis=0)
 
     def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        """A class that a part lacks is predicted as in the whole; one that the whole lacks too doesn't count, as
-        nothing is known of it.
+        """A class that a part lacks is predicted as in the whole. One that the whole lacks too counts as it does
+        there, once it is said: also in parts that don't say it. Where it doesn't fill no class can be left out.
         """
-        known = [i for i in scored if whole[i].sum() > 0]
-        return self.of_counts(fill_classes(counts, whole / max(whole.sum(), 1e-12)), known)
+        if not self.fills:
+            return self.of_counts(counts, scored)
+        shares = whole / max(whole.sum(), 1e-12)
+        return self.of_counts(_said_as_in(fill_classes(counts, shares), shares), scored)
+
+    def of_held(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        if not self.fills:
+            return self.of_counts(counts, scored)
+        held = self.holds(counts)[..., list(scored)]
+        found = np.empty(held.shape[:-1])
+        for there in np.unique(held.reshape(-1, len(scored)), axis=0):
+            at = (held == there).all(-1)
+            found[at] = self.of_counts(counts[at], [i for i, known in zip(scored, there, strict=True) if known])
+        return found
 
     def holds(self, counts: np.ndarray) -> np.ndarray:
         found: np.ndarray = counts.sum(-1) > 0
@@ -165,6 +179,17 @@ def fill_classes(matrices: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Confusion matrices (..., C, C), whose rows without a sample are filled with `shares` of the matrix' sum."""
     empty, sums = matrices.sum(-1, keepdims=True) == 0, matrices.sum((-2, -1), keepdims=True)
     return np.where(empty, shares * sums, matrices)
+
+
+def _said_as_in(matrices: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Confusion matrices (..., C, C) in which a class that is never true is said by a trace wherever a whole says it.
+
+    shares: (C, C), of the whole.
+    """
+    never = shares.sum(-1) == 0
+    if not shares[:, never].any():
+        return matrices
+    return np.where(never & (matrices == 0), TRACE * shares * matrices.sum((-2, -1), keepdims=True), matrices)
 
 
 @dataclass(frozen=True)

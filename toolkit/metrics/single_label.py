@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class F1(ConfusionMetric):
 
     @property
     def fills(self) -> bool:
-        return self.average != "micro"
+        return self.average != "micro"  # that is of all decisions together
 
     def of_sums(self, sums: Sums, scored: Sequence[int]) -> np.ndarray:
         tables = _against_rest(sums)
@@ -65,10 +65,6 @@ class F1(ConfusionMetric):
             return mean_of_known(each)
         support = tables[..., 1, :].sum(-1)
         return np.nan_to_num(ratio((np.nan_to_num(each) * support).sum(-1), support.sum(-1)))
-
-    def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        """Of all decisions together no class can be left out."""
-        return super().as_in(whole, counts, scored) if self.fills else self.of_counts(counts, scored)
 
     def by_class_of_sums(self, sums: Sums) -> np.ndarray:
         """F-beta of every class (..., C)."""
@@ -91,6 +87,7 @@ class QuadraticKappa(ConfusionMetric):
     name: str = "quadratic kappa"
     ignore: tuple[str, ...] = ()
     low: float = -1.0
+    fills: ClassVar[bool] = False  # it is a ratio of sums over samples, whatever their classes
 
     def of_counts(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         part = np.asarray(confusion, np.float64)[..., list(scored), :][..., list(scored)]
@@ -99,10 +96,6 @@ class QuadraticKappa(ConfusionMetric):
         by_chance = ((rows @ apart) * columns).sum(-1)
         observed = (part * apart).sum((-2, -1)) * part.sum((-2, -1))
         return np.nan_to_num(1 - ratio(observed, by_chance))
-
-    def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
-        """It is a ratio of sums over samples, whatever their classes."""
-        return self.of_counts(counts, scored)
 
     def by_class(self, confusion: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """Recall of every grade (..., C)."""

@@ -53,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Ended:
-    """A part that is done. seconds: what it took; merit: its run's score, more is better; gain: by how much the
+    """A part that is done. seconds: what it took; merit: `merit_on_tests` of its run; gain: by how much the
     cross-fitted score of the blend of all runs rose by it, and noise: the standard error of that, both in standard
     errors of the score; None where it was not blended.
     """

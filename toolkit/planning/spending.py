@@ -294,7 +294,7 @@ class Spending:
         if part.kind != "search":
             pace = min(SLOWEST, max(1 / SLOWEST, took / max(part.seconds, 1e-9)))
             self.kept.costs[part.recipe.name] = self._cost_of(part.recipe).times(pace)
-        merit = max((run.merit for run in made), default=-inf)
+        merit = max((run.merit_on_tests for run in made), default=-inf)
         self.kept.put(Ended(part, took, merit))
         if first or next_part(self._known()) is None or self._left * BLENDING < self.gains.seconds:
             return  # nothing is decided by what it gained

@@ -1,10 +1,12 @@
 """The best run of a report: its classes, and which are mistaken for each other."""
 
+from collections import Counter
+
 import numpy as np
 
-from toolkit.metrics.many_classes import ManyClasses
 from toolkit.outcome import number
 from toolkit.pages.html import Bar, Bars, Block, Matrix, Row, Section, Table
+from toolkit.probabilities import chunks, decidable
 from toolkit.reporting.weaknesses import OF_CLASS
 from toolkit.runs import Run
 from toolkit.scoring.out_of_fold import SHOWN
@@ -82,14 +84,20 @@ def _weakest(run: Run, known: dict[str, float], label: str) -> str:
 
 def _mistaken(run: Run) -> Table:
     """Which classes are mistaken for which, of too many for a picture of all."""
-    tally, names = run.tally(), run.labelled.competition.task.classes
-    assert isinstance(tally, ManyClasses)
-    wrong = tally.truth != tally.predicted
-    pairs, counts = np.unique(np.stack([tally.truth, tally.predicted])[:, wrong], axis=1, return_counts=True)
-    of_class = np.bincount(tally.truth, minlength=len(names))
-    first = np.argsort(-counts, kind="stable")[:MISTAKEN]
-    rows = [
+    labelled, stored = run.labelled, run.oof
+    competition, rows = labelled.competition, np.flatnonzero(labelled.inside)
+    names, confused, of_class = competition.task.classes, Counter[int](), np.zeros(len(competition.task.classes), int)
+    for at in chunks(len(rows), labelled.truth.shape[1:]):
+        truth, said = labelled.truth[rows[at]], competition.decode(decidable(stored[rows[at]]))
+        known = (truth >= 0) & (truth < len(names))  # not what is left out of masks, or is of none
+        pairs, counts = np.unique(truth[known].astype(int) * len(names) + said[known], return_counts=True)
+        confused.update(dict(zip(pairs.tolist(), counts.tolist(), strict=True)))
+        of_class += np.bincount(truth[known], minlength=len(names))
+    wrong = [(divmod(pair, len(names)), number) for pair, number in confused.items()]
+    wrong = sorted((one for one in wrong if one[0][0] != one[0][1]), key=lambda one: (-one[1], one[0]))
+    shown = [
         [names[truth], names[said], f"{number:,}", f"{number / of_class[truth]:.0%}"]
-        for (truth, said), number in zip(pairs.T[first].tolist(), counts[first].tolist(), strict=True)
+        for (truth, said), number in wrong[:MISTAKEN]
     ]
-    return Table("Most often confused", ("truth", "predicted", "images", "of the class"), rows, text=(0, 1))
+    what = "pixels" if competition.task.masks else "images"
+    return Table("Most often confused", ("truth", "predicted", what, "of the class"), shown, text=(0, 1))

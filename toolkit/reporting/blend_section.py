@@ -42,7 +42,7 @@ def blend_section(material: Material) -> Section:
         and (path := blend.folder / f"{name}.png").exists()
     }
     wide = [drawn.pop("repairs")] if "repairs" in drawn else []
-    ways = [_ways(blend, metrics["blenders"])] if len(metrics["blenders"]) > 1 else []
+    ways = [_ways(blend, metrics)] if len(metrics["blenders"]) > 1 else []
     held = [_held_out(material, blend)] if material.holdout else []
     return Section("Blend", [Words(words), Row(list(drawn.values())), *wide, *ways, *held])
 
@@ -62,9 +62,14 @@ def _held_out(material: Material, blend: Blend) -> Table:
     return Table("Held-out score, as handed in", ("run", "share", "CV", "held out"), rows, note)
 
 
-def _ways(blend: Blend, blenders: list[dict[str, Any]]) -> Table:
-    sign = blend.labelled.competition.metric.sign
-    ways = sorted(blenders, key=lambda one: -sign * one["score"])
+def _ways(blend: Blend, metrics: dict[str, Any]) -> Table:
+    sign, beside = blend.labelled.competition.metric.sign, metrics.get("chosen_by")
+
+    def score(one: dict[str, Any]) -> float:
+        """By which it is chosen."""
+        return float(one["score"] if one.get("worn") is None else (one["score"] + one["worn"]) / 2)
+
+    ways = sorted(metrics["blenders"], key=lambda one: -sign * score(one))
     chosen = next((at for at, one in enumerate(ways) if one["name"] == blend.name), None)
     rows = []
     best = next((one["name"] for one in ways if one["eligible"]), None)
@@ -75,7 +80,9 @@ def _ways(blend: Blend, blenders: list[dict[str, Any]]) -> Table:
             standing = "not possible in a code submission"
         elif one["name"] == blend.name:
             standing = "asked for" if blend.asked else "chosen"
-        rows.append([one["name"], number(one["score"]), number(one["naive"]), standing])
-    return Table(
-        "Blending methods, the best first", ("method", "cross-fitted", "in sample", ""), rows, "", chosen, (0, 3)
-    )
+        worn = ["-" if one["worn"] is None else number(one["worn"])] if beside else []
+        rows.append([one["name"], number(one["score"]), *worn, number(one["naive"]), standing])
+    columns = ("method", "cross-fitted", *([beside] if beside else []), "in sample", "")
+    note = f"Chosen by the mean of the scores on the samples and on {beside} images." if beside else ""
+    title = "Blending methods, the best first"
+    return Table(title, columns, rows, note, chosen, (0, len(columns) - 1))

@@ -77,11 +77,12 @@ class PastSubmission:
 
 
 def from_ledger(
-    lines: Sequence[Mapping[str, str]], folds: str, data: str, span: Span = SHARES
+    lines: Sequence[Mapping[str, str]], folds: str, data: str, metric: str, span: Span = SHARES
 ) -> list[PastSubmission]:
     """The ledger's lines in numbers, the newest of each submission; UserError where one is none.
 
-    folds, data: hashes of what the present scores are measured on, the cleaning list in that of the folds.
+    folds, data: hashes of what the present scores are measured on, the cleaning list in that of the folds; metric: its
+    name, of which `span` is.
     """
     found: dict[str, PastSubmission] = {}
     for line in lines:
@@ -96,6 +97,8 @@ def from_ledger(
             elsewhere = "on other data"
         elif line["folds"] != folds:
             elsewhere = "on other folds or with another cleaning list"
+        elif (line.get("metric") or metric) != metric:
+            elsewhere = "with scores by another metric"
         elif line.get("known"):
             elsewhere = "with known answers, which no local score knows of"
         kept = {} if elsewhere else local

@@ -1,7 +1,7 @@
 """What the report is made from: all that a workspace and the ledger know of a competition."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -71,7 +71,11 @@ class Material:
         shown = ("score", "low", "high", "by_fold", "naive", "optimism", "optimism_low", "optimism_high", "candidates")
         clean = {name: getattr(one, name) for name in shown}
         clean["groups"] = len(np.unique(self.labelled.group[self.labelled.inside]))
-        folds = [{"runs": {name: float(name == names[best]) for name in names}} for best in one.parts]
+        decided = [asdict(self.candidates[best].fold_decisions[k]) for k, best in enumerate(one.parts)]
+        folds = [
+            {"runs": {name: float(name == names[best]) for name in names}, "decisions": how}
+            for best, how in zip(one.parts, decided, strict=True)
+        ]
         return {"clean": clean, **further_scores(self.labelled, {"runs": dict.fromkeys(names), "folds": folds})}
 
     @property
@@ -121,6 +125,6 @@ def gather(labelled: Labelled, ledger: Ledger, device: str = "auto", progress: P
         holdout = None if blend is None else holdout_score(blend, device, progress)
     except UserError as error:
         unscored = str(error)
-    span = Span.of(labelled.competition.metric)
-    past = from_ledger(lines, labelled.folds_hash, labelled.data_hash, span)
+    metric = labelled.competition.metric
+    past = from_ledger(lines, labelled.folds_hash, labelled.data_hash, metric.name, Span.of(metric))
     return Material(labelled, runs, others, blend, lines, past, ledger, holdout, unscored)

@@ -89,16 +89,22 @@ def _stale(labelled: Labelled, summary: Mapping[str, Any]) -> str:
 
 def _worth(summary: Mapping[str, Any]) -> str:
     """What the winner is worth, and how much of its score is the choice."""
-    score, naive = summary.get("score"), summary.get("naive")
+    score, naive, before = summary.get("score"), summary.get("naive"), summary.get("before")
+    more = ""
+    if before:
+        more = (
+            f" The first recipe was chosen among {counted(int(before), 'trial')} of an earlier search, which no score "
+            "accounts for: expect less."
+        )
     if score is None:
-        return "What choosing the best is worth is not known: fewer than two trials have all folds."
+        return f"What choosing the best is worth is not known: fewer than two trials have all folds.{more}"
     ends = ""
     if summary.get("low") is not None:
         ends = f" (95 %: {number(summary['low'], digits=3)} to {number(summary['high'], digits=3)})"
     text = f"Expect {number(score)}{ends} of the winner"
     if naive is not None and summary.get("optimism") is not None:
         text += f"; as chosen it has {number(naive)}, of which {number(summary['optimism'])} is selection bias"
-    return f"{text}."
+    return f"{text}.{more}"
 
 
 def _winner(labelled: Labelled, summary: Mapping[str, Any]) -> list[Block]:

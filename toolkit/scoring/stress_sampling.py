@@ -218,8 +218,7 @@ class _Counted:
         predicted under the other corruptions. Left out it would flatter the score: the hard classes are the rare ones.
         """
         metric = self.competition.metric
-        # accuracy has a way of its own, and takes nothing from a whole
-        if isinstance(metric, ConfusionMetric) and type(metric).as_in is ConfusionMetric.as_in:
+        if isinstance(metric, ConfusionMetric) and metric.fills:
             sizes = pooled.sum((-2, -1))[..., None]  # (parts, S, 1)
             of_those = (sizes * (pooled.sum(-1) > 0)).sum(-2)[..., None]  # (parts, C, 1): of those that have the class
             pooled = fill_classes(pooled, (pooled.sum(-3) / np.maximum(of_those, 1e-12))[:, None])

@@ -137,7 +137,7 @@ def _store(run: Boosted) -> None:
     for k, predict in enumerate(trees):
         rows = labelled.rows(k)
         merged[rows] = predict(_inputs(run, labelled.table[rows], [source.oof[rows] for source in run.sources]))
-    metrics: dict[str, Any] = {"metric": labelled.competition.metric.name}
+    metrics: dict[str, Any] = {**labelled.competition.scored_by}
     metrics["clean"] = write_oof(run.oof_path, merged, labelled)
     write_json(run.metrics_path, metrics)
     if labelled.has_test_images:

@@ -73,10 +73,11 @@ def score_again(run: Run, progress: Progress, at_any_price: bool = False) -> Non
     the stress score is made anew by the next `add_scores`. Whatever training chose by the old metric stays chosen.
     """
     labelled, remedy = run.labelled, run.remedy(run.metrics_path)
-    metrics, metric = read_json(run.metrics_path, "clean", remedy=remedy), labelled.competition.metric.name
-    before = metrics.get("metric")
-    if before in (None, metric):
+    metrics, competition = read_json(run.metrics_path, "clean", remedy=remedy), labelled.competition
+    if competition.is_scored_by(metrics):
         return
+    before, metric = metrics["metric"], competition.metric.name
+    before = f"another {metric}" if before == metric else before
     evidence = stress.read_evidence(run) if metrics.get("stress") else None
     lost = evidence is not None and not _tells(run, evidence)
     if lost and not at_any_price:
@@ -84,7 +85,7 @@ def score_again(run: Run, progress: Progress, at_any_price: bool = False) -> Non
         progress.warn(f"{run.name} was scored by {before} and is left out: {how}")
         return
     decisions = labelled.decisions(run.oof)
-    metrics |= {"metric": metric, "clean": score_stored(run.oof_path, labelled)}
+    metrics |= {**competition.scored_by, "clean": score_stored(run.oof_path, labelled)}
     if evidence is None or lost:
         metrics["stress"] = None
     else:

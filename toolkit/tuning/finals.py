@@ -89,12 +89,11 @@ def _finish(context: TrialContext, recipe: Recipe) -> tuple[Run, float] | None:
     try:
         with claim(context, run, deadline):
             train_all(context, run, jobs, run.name, deadline)
-            decides = context.needs_run or recipe.schedule.average != "ema"
-            if decides:
+            if context.needs_run or recipe.schedule.average != "ema":
                 merge(context, recipe, context.needs_run)
             mine = judged(context, run)
         first = context.rivals.objectives[0]
-        return run, objective_value(context, first, run, mine, decides or run.complete)
+        return run, objective_value(context, first, run, mine)
     except Interrupted:
         return None
     except UserError as error:  # another seed may diverge; what is there is still worth a winner

@@ -36,7 +36,6 @@ COSTLIER = 1.5  # times as much as the default recipe a trial of the space is ta
 HAND_MADE = 4  # one trial of so many is a recipe made by hand, at most
 FAILED = 3  # trials of a process that end the search where they fail before any other
 DRAWN = 32  # random recipes that a space is known by
-METRIC = "metric"  # attribute of a study: that of its values
 Params = dict[str, Any]
 
 
@@ -132,14 +131,15 @@ def _open(labelled: Labelled, settings: SearchSettings, clock: Clock, progress: 
     queue = _queue(labelled, settings)
     name = _study_name(labelled, settings, queue)
     sampler, words = make_sampler(settings.sampler, expected, settings.seed, len(objectives))
-    metric = labelled.competition.metric
-    directions = [one.direction(metric) for one in objectives]
+    competition = labelled.competition
+    directions = [one.direction(competition.metric) for one in objectives]
     study = open_study(settings.storage, folder, name, directions, sampler, progress)
-    if study.user_attrs.get(METRIC, metric.name) != metric.name:  # values of two can't be compared
-        name = f"{name}-{hash_json(metric.name)[:4]}"
+    if not competition.is_scored_by(study.user_attrs):  # values of two metrics can't be compared
+        name = f"{name}-{hash_json(competition.scored_by)[:4]}"
         study = open_study(settings.storage, folder, name, directions, sampler, progress)
-    if METRIC not in study.user_attrs:
-        study.set_user_attr(METRIC, metric.name)
+    for what, value in competition.scored_by.items():
+        if what not in study.user_attrs:
+            study.set_user_attr(what, value)
     study.set_metric_names([one.name for one in objectives])
     if passed(clock.begin_until) and not study.get_trials(deepcopy=False):
         raise UserError(

@@ -118,8 +118,7 @@ def evaluate(context: TrialContext, trial: Trial) -> list[float]:
         if context.needs_run or (not finished and recipe.schedule.average != "ema"):
             merge(context, recipe, context.needs_run)
             mine = judged(context, run)  # averaging changed weights
-            finished = True
-        return [objective_value(context, one, run, mine, finished) for one in context.rivals.objectives]
+        return [objective_value(context, one, run, mine) for one in context.rivals.objectives]
 
 
 def prepared(context: TrialContext, recipe: Recipe) -> tuple[Run, list[FoldJob]]:
@@ -253,13 +252,15 @@ def merge(context: TrialContext, recipe: Recipe, with_stress: bool, test_images:
         clock.joining = max(clock.joining, took)
 
 
-def objective_value(
-    context: TrialContext, one: Objective, run: Run, mine: dict[str, list[FoldTally]], finished: bool
-) -> float:
-    """An objective's, from the folds, or of a finished run; UserError where it has none."""
+def objective_value(context: TrialContext, one: Objective, run: Run, mine: dict[str, list[FoldTally]]) -> float:
+    """An objective's, from the folds, or of the run where the search puts all together; UserError where it has none.
+
+    Of the folds also where the run is put together already: its own score is at the size of each picture and decided
+    by other folds, and the other trials' are not.
+    """
     if one.name == "seconds":
         return seconds(run, range(context.folds))
-    if not finished:
+    if not context.needs_run:
         assert one.judged is not None
         score = pooled_score(mine[one.judged])
         if np.isnan(score):

@@ -59,7 +59,8 @@ def judge(run: Run, number: int, judged: str, device: str) -> FoldTally:
         found = _stressed(run, number, rows, device)
     made = by_group(number, group, found)
     with atomic(path) as partial, open(partial, "wb") as file:
-        named = {"weights": np.array(weights), "metric": np.array(run.labelled.competition.metric.name)}
+        by = {name: np.array(value) for name, value in run.labelled.competition.scored_by.items()}
+        named = {"weights": np.array(weights), **by}
         arrays: dict[str, Any] = {**named, "groups": made.groups, **made.tally.arrays()}
         np.savez_compressed(file, **arrays)
     return made
@@ -87,14 +88,16 @@ def judged_folds(run: Run, judged: str) -> list[FoldTally]:
 
 def _is_by(run: Run, stored: Mapping[str, np.ndarray]) -> bool:
     """Was it judged by the competition's metric? What older versions stored is taken for that."""
-    metric = run.labelled.competition.metric.name
-    return str(stored.get("metric", metric)) == metric
+    competition = run.labelled.competition
+    return competition.is_scored_by({name: str(stored[name]) for name in competition.scored_by if name in stored})
 
 
 def _judged(run: Run, fold: int, stored: Mapping[str, np.ndarray]) -> FoldTally:
     # files of older versions have confusion matrices under their own name
-    arrays = {"counts" if name == "confusions" else name: array for name, array in stored.items() if name != "metric"}
-    return FoldTally(fold, arrays["groups"], run.labelled.competition.tally_of(arrays).as_part())
+    competition = run.labelled.competition
+    kept = {name: array for name, array in stored.items() if name not in competition.scored_by}
+    arrays = {"counts" if name == "confusions" else name: array for name, array in kept.items()}
+    return FoldTally(fold, arrays["groups"], competition.tally_of(arrays).as_part())
 
 
 def _arrays(path: Path, remedy: str) -> dict[str, np.ndarray]:
