@@ -23,9 +23,9 @@ from sklearn.metrics import adjusted_rand_score
 
 from competitions.blood_cells.practice import cell, strangers
 from competitions.mars.practice import HEIGHT, WIDTH, panorama
-from toolkit.auditing.findings import REPEATS, equal_pictures, find_links
+from toolkit.auditing.findings import find_links
 from toolkit.auditing.tiles import find_seams
-from toolkit.data.groups import connect
+from toolkit.data.groups import REPEATS, connect, equal_pictures
 from toolkit.images.pictures import hash_pictures
 
 JOBS = os.cpu_count() or 1

@@ -231,7 +231,8 @@ def measure_restart(options: argparse.Namespace, folder: Path) -> dict[str, Any]
         times.append(time.perf_counter() - begun)
     begun = time.perf_counter()
     opened = data_folder.open_dataset(workspace.data)
-    with_equal_pictures(opened.groups, dataset.pictures_of(opened)[0])
+    nothing = np.zeros(len(opened.groups), bool)
+    with_equal_pictures(opened.groups, dataset.pictures_of(opened)[0], opened.images, nothing)
     equal = time.perf_counter() - begun
     return {
         "restart_files": options.files,

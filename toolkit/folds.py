@@ -10,8 +10,8 @@ Groups stay whole, unless the audit found that as many test images have relative
 have under plain folds; `--split` overrules it. The cleaning list is obeyed. Folds are as even as a search makes them
 in the number of samples and, for each class, in its images and, for masks, its pixels. Leaves `folds.parquet` (index,
 fold, group, label, and `fold_1`, `fold_2`, … for repeats): what everything later trains on is the column `fold`; and
-`leaks.png`, the most alike pictures on two sides of a fold's boundary. With `--holdout` a part is in no fold: nothing
-is trained on it or chosen by it, and `submit` scores on it what is handed in.
+`leaks.png`, the most alike pictures on two sides of a fold's boundary or the holdout's. With `--holdout` a part is in
+no fold: nothing is trained on it or chosen by it, and `submit` scores on it what is handed in.
 """
 
 import argparse

@@ -9,10 +9,11 @@ import pytest
 
 from tests.auditing.test_duplicates import texture
 from toolkit.auditing.cleaning_proposal import groups_found, propose, too_many_to_drop
-from toolkit.auditing.findings import LINKS, REPEATS, Findings, _one_scene, equal_pictures, repeated_masks
+from toolkit.auditing.findings import LINKS, Findings, _one_scene, repeated_masks
 from toolkit.auditing.label_errors import LabelErrors
 from toolkit.data.cleaning import leaves_the_score, was_suggested
 from toolkit.data.dataset import Dataset
+from toolkit.data.groups import REPEATS, empty_pictures, equal_pictures
 from toolkit.images.pictures import hash_pictures
 from toolkit.task import IGNORED, Classification, Segmentation, Task
 
@@ -28,15 +29,16 @@ def dataset(targets: np.ndarray) -> Dataset:
 
 def found(data: Dataset, task: Task, links: list[tuple[object, ...]] | None = None) -> Findings:
     """What is found in the pictures and masks alone, with the given links."""
-    number = len(data.images)
+    number, same = len(data.images), equal_pictures(hash_pictures(data.images))
     return Findings(
-        same=equal_pictures(hash_pictures(data.images)),
+        same=same,
         masks=repeated_masks(data.targets, task),
         distinct=np.arange(number),
         links=pd.DataFrame(links or [], columns=list(LINKS)),
         outlyingness=np.zeros(number),
         near=np.zeros((number, 1), np.int64),
         label_errors=LabelErrors(np.ones(number), np.zeros(number, bool), np.zeros(number, np.int64)),
+        empty=empty_pictures(same, data.images),
     )
 
 
@@ -49,7 +51,7 @@ def test_equal_pictures_are_grouped() -> None:
     data.images[7] = data.images[1]
     findings = found(data, LABELS)
     assert lines(data, LABELS, findings) == [[101, "group", "101"], [107, "group", "101"]]
-    group = groups_found(data, findings)
+    group = groups_found(data, findings, np.zeros(10, bool))
     assert group[1] == group[7] and len(set(group)) == 9
 
 
@@ -135,13 +137,28 @@ def test_one_picture_is_lost_however_often_it_repeats() -> None:
     assert set(listed["action"]) == {"drop"} and len(listed) == 50
 
 
-def test_an_empty_picture_may_repeat_for_a_reason() -> None:
+def test_an_empty_picture_may_repeat_for_a_reason_and_is_no_sign_of_one_origin() -> None:
     data = dataset(np.arange(100) % 2)
     data.images[:10] = 0
+    data.images[[20, 22]] = 255
     listed = propose(data, LABELS, found(data, LABELS))
-    asked = listed[listed["action"] == "drop?"]
-    assert asked["index"].tolist() == list(range(100, 110)) and set(listed["action"]) == {"drop?", "group"}
-    assert listed["reason"].str.len().max() < 100  # not all are listed in each line
+    assert listed["index"].tolist() == list(range(100, 110)) and set(listed["action"]) == {"drop?"}
+    assert len(set(groups_found(data, found(data, LABELS), np.zeros(100, bool)))) == 100
+
+
+def test_of_a_picture_that_repeats_very_often_not_all_are_listed() -> None:
+    data = dataset(np.repeat([0, 1], [30, 30]))
+    data.images[30:] = data.images[30]
+    listed = propose(data, LABELS, found(data, LABELS))
+    assert (listed["action"] == "group").sum() == 30 and listed["reason"].str.len().max() < 100
+
+
+def test_a_picture_in_very_many_groups_makes_no_single_one_of_them() -> None:
+    rows = np.arange(60)
+    data = dataset(np.where((rows >= 30) & (rows % 2 == 0), 1, 0))
+    data.images[30::2] = data.images[30]
+    single, pairs = (propose(replace(data, groups=rows // n), LABELS, found(data, LABELS)) for n in (1, 2))
+    assert (single["action"] == "group").sum() == 15 and set(pairs["action"]) == {"drop?"}
 
 
 def test_what_cannot_be_read_is_dropped_and_leaves_the_score() -> None:
@@ -184,6 +201,40 @@ def test_a_label_that_its_copies_contradict_is_doubted() -> None:
     listed = lines(data, LABELS, found(data, LABELS, links))
     assert [102, "relabel?", "a"] in listed
     assert sum(action == "relabel?" for _, action, _ in listed) == 1
+
+
+def test_of_copies_that_disagree_evenly_neither_is_right() -> None:
+    data = dataset(np.array([0, 1, 1, 0, 0]))
+    links: list[tuple[object, ...]] = [(0, 1, "copy", False, 30, 0.9, ())]
+    listed = propose(data, LABELS, found(data, LABELS, links)).query("action != 'group'")
+    assert listed[["index", "action", "value", "confidence"]].to_numpy().tolist() == [
+        [100, "drop?", "", 0.5],
+        [101, "drop?", "", 0.5],
+    ]
+    assert set(listed["reason"]) == {"doubtful label: 2 copies disagree (1 a, 1 b)"}
+    assert not leaves_the_score("", listed["reason"].iloc[0])
+    findings = found(data, LABELS, links)
+    findings.label_errors.quality[1], findings.label_errors.issue[1] = 0.01, True
+    judged = propose(data, LABELS, findings).query("action != 'group'")
+    assert judged["action"].tolist() == ["drop?", "relabel?"], "what predictions say of one of them is said"
+
+
+@pytest.mark.parametrize("kind", ["right", "bottom"])
+def test_neighbouring_tiles_have_no_say_in_each_others_labels(kind: str) -> None:
+    data = dataset(np.array([0, 0, 1, 1, 0]))
+    links: list[tuple[object, ...]] = [(0, 1, kind, False, 0, 0.9, ()), (1, 2, kind, False, 0, 0.9, ())]
+    assert {action for _, action, _ in lines(data, LABELS, found(data, LABELS, links))} == {"group"}
+    copied = [*links, (2, 3, "copy", False, 30, 0.9, ()), (2, 4, "copy", False, 30, 0.9, ())]
+    listed = lines(data, LABELS, found(data, LABELS, copied))
+    assert [line for line in listed if line[1] != "group"] == [[104, "relabel?", "b"]], "not by what a chain links"
+
+
+def test_sets_that_share_an_image_have_no_say_in_each_others_labels() -> None:
+    data = dataset(np.array([0, 0, 1, 1]))
+    links: list[tuple[object, ...]] = [(0, 1, "copy", False, 0, 1.0, ()), (1, 2, "copy", False, 0, 1.0, ())]
+    findings = found(data, LABELS, links)
+    sets = replace(findings, links=findings.links.assign(left_image=0, right_image=1))
+    assert {action for _, action, _ in lines(data, LABELS, sets)} == {"group"}
 
 
 def test_label_issues_and_outliers_are_only_suggested() -> None:

@@ -1,5 +1,6 @@
 """Relatives of test images: exact copies, copies and neighbouring tiles are found, and only those."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ from tests.auditing.test_tiles import tiles
 from tests.conftest import RGB
 from toolkit.auditing.relatives import COLUMNS, find_relatives
 from toolkit.data.dataset import Dataset
+from toolkit.images.pictures import READ
 
 
 def data(images: np.ndarray, test_images: np.ndarray) -> Dataset:
@@ -63,3 +65,10 @@ def test_pictures_without_keypoints_and_few_of_them_are_no_trouble(tmp_path: Pat
     flat = np.full((3, 32, 32, 1), 90, np.uint8)
     assert find_relatives(data(flat + 1, flat), np.arange(3), tmp_path / "flat", 1, ()).empty
     assert len(find_relatives(data(flat, flat), np.arange(0), tmp_path / "none", 1, ())) == 9
+
+
+def test_what_cannot_be_read_has_no_relatives(tmp_path: Path) -> None:
+    images, tests = np.stack([texture(0), np.zeros((96, 96, 3), np.uint8)]), np.zeros((2, 96, 96, 3), np.uint8)
+    marks = np.array([READ + 1, 0], np.uint64), np.zeros(2, np.uint64)
+    unread = replace(data(images, tests), pictures=marks[0], test_pictures=marks[1])
+    assert find_relatives(unread, np.arange(1), tmp_path, 1, RGB).empty

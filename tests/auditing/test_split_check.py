@@ -11,14 +11,14 @@ import pytest
 from tests import tiny
 from tests.auditing import leaky
 from toolkit.auditing.audit import audit
-from toolkit.auditing.findings import equal_pictures
+from toolkit.auditing.leaks import Divided
 from toolkit.auditing.split_outcome import Split
 from toolkit.competition import Competition
 from toolkit.data.balance import HELD_OUT
 from toolkit.data.data_folder import data_hash, open_dataset
 from toolkit.data.dataset import pictures_of
 from toolkit.data.folds import read_folds
-from toolkit.data.groups import with_equal_pictures
+from toolkit.data.groups import equal_pictures, with_equal_pictures
 from toolkit.data.loading import load
 from toolkit.errors import UserError
 from toolkit.images.pictures import hash_pictures
@@ -72,7 +72,7 @@ def test_who_sees_that_the_audit_is_wrong_is_told_how_to_divide_its_groups(cells
     split = cells.folds(3)
     alone = "class 'basophil' lies in one group alone: every fold is trained on it, none scored on it"
     assert warnings(split).splitlines()[0] == alone, "no audit, no groups of its own"
-    told = warnings(replace(split, leaks=0)).splitlines()[0]
+    told = warnings(replace(split, divided=Divided())).splitlines()[0]
     assert (
         told.startswith(alone)
         and "`compete folds blood_cells" in told
@@ -90,9 +90,8 @@ def test_of_very_many_classes_not_each_has_a_sentence(cells: Project, monkeypatc
 
 def test_repeats_that_cannot_differ_are_said_to_be_the_same(cells: Project) -> None:
     images = open_dataset(cells.workspace.data).images
-    groups = with_equal_pictures(
-        np.arange(len(images)), hash_pictures(images)
-    )  # these stay together whatever the list says
+    rows, nothing = np.arange(len(images)), np.zeros(len(images), bool)
+    groups = with_equal_pictures(rows, hash_pictures(images), images, nothing)  # these stay together whatever it says
     clean(cells, "".join(f"{row},group,{group % 3},,\n" for row, group in enumerate(groups)))
     assert "the 4 splits are only 1 different ones" in warnings(cells.folds(3, repeats=4))
 
@@ -268,3 +267,13 @@ def test_dropped_relatives_are_no_reason_to_divide(copies: Project) -> None:
     clean(copies, "".join(f"{index},drop,,,\n" for index in dropped))
     split = copies.folds(3)
     assert split.mimicry is not None and split.mimicry.related < 20 and not split.plain
+
+
+def test_what_a_divided_pair_makes_too_good_is_said(tmp_path: Path) -> None:
+    split = replace(tiny.prepare(tmp_path).folds(3), divided=Divided(3, 2, 1))
+    assert split.leaks == split.as_json()["leaks"] == 6
+    first, second, third = warnings(split).splitlines()
+    assert first.startswith("3 pairs of one origin on two sides of a fold: the CV score will be too good; put their")
+    assert second.startswith("2 pairs of one origin with one validated and the other trained on by every fold: the CV")
+    assert third.startswith("1 pair of one origin with one held out and the other trained on: the held-out score")
+    assert "CV" not in warnings(replace(split, divided=Divided(held_out=1)))

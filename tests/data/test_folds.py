@@ -118,6 +118,19 @@ def test_what_is_dropped_makes_no_many_and_the_table_knows_the_share(monkeypatch
         assert (table["fold"] == HELD_OUT).sum() == (6 if share else 0)
 
 
+def test_what_an_audit_found_of_a_sample_that_is_left_out_joins_no_groups() -> None:
+    listed = [(row, "group", "x") for row in (0, 2, 4, 6)]
+    copies, pairs = lines(*listed, reason="exact copy: 0 2 4 6"), np.arange(60) // 2
+    assert made(copies, pairs)["group"][:8].nunique() == 1
+    out = lines((0, "drop", "unscored"), (2, "drop", "unscored"))
+    table = made(pd.concat([copies, out], ignore_index=True), pairs)
+    assert table["group"][:8].tolist() == [0, 0, 1, 1, 2, 2, 2, 2]
+    scored = made(pd.concat([copies, lines((0, "drop", ""))], ignore_index=True), pairs)
+    assert scored["group"][:8].nunique() == 1, "it is validated, so that no copy may be trained on then"
+    own = lines(*listed, reason="one patient")
+    assert made(pd.concat([own, out], ignore_index=True), pairs)["group"][:8].nunique() == 1
+
+
 def test_fewer_groups_than_folds_is_refused() -> None:
     with pytest.raises(UserError, match="2 groups can't fill 3 folds; ask"):
         made(groups=np.arange(60) // 30)

@@ -22,6 +22,13 @@ def test_an_answer_is_known_where_all_equal_pictures_agree_and_are_trusted() -> 
     assert found.hash != known_answers(data, np.ones(6, bool)).hash
 
 
+def test_what_cannot_be_read_has_no_known_answer() -> None:
+    black = np.zeros((1, 8, 8, 3), np.uint8)
+    rows, unread = np.arange(1), np.zeros(1, np.uint64)
+    data = Dataset(black, rows, rows, rows, black, pictures=unread, test_pictures=unread)
+    assert not len(known_answers(data, np.ones(1, bool)))
+
+
 def test_masks_must_agree_in_every_pixel() -> None:
     masks = np.zeros((3, 8, 8), np.uint8)
     masks[1, 0, 0] = 1

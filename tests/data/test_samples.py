@@ -157,6 +157,7 @@ def test_images_that_cant_be_read_are_in_no_fold(tmp_path: Path) -> None:
     dropped = audit.proposal[audit.proposal["action"] == "drop"]
     assert dropped["index"].tolist() == [5, 40]
     assert dropped["reason"].iloc[0].endswith("can't be read: OSError: unexpected end of data")
-    project.folds(3)
+    groups = (audit.table["group"], project.folds(3).table["group"])
+    assert all(group[3] != group[41] for group in groups), "the rest of their groups has nothing in common"
     labelled = project.labelled()
     assert np.flatnonzero(~labelled.inside).tolist() == [5, 40] and not labelled.images[5].any()

@@ -28,8 +28,8 @@ from toolkit.competition import Competition
 from toolkit.data.cleaning import NAME, REPEATED_MASK, REPEATED_PICTURE
 from toolkit.data.data_folder import data_hash, open_dataset
 from toolkit.data.dataset import Dataset, pictures_of
-from toolkit.data.folds import stored_folds
-from toolkit.data.groups import merge_groups, with_equal_pictures
+from toolkit.data.folds import left_out, stored_folds
+from toolkit.data.groups import alone, merge_groups, with_equal_pictures
 from toolkit.data.image_sets import first_images, single_images
 from toolkit.data.known_answers import known_answers
 from toolkit.data.labelled import enough_to_compare, open_labelled
@@ -225,7 +225,8 @@ def _audit(competition: Competition, workspace: Workspace, raw: Path, jobs: int,
         kept = ~np.isin(dataset.ids, proposal.loc[proposal["action"] == "drop", "index"])
         with progress.phase(RELATIVES):
             relatives = find_relatives(samples, findings.distinct, workspace.evidence, jobs, competition.rgb, progress)
-        whole = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
+        out = left_out(dataset.ids, proposal)
+        whole = with_equal_pictures(dataset.groups, pictures_of(dataset)[0], samples.images, out)
         mimics = mimicry(relatives, findings.links, whole, kept, tests_looked_at(dataset))
         if competition.try_submission is None:
             known = len(known_answers(dataset, kept))
@@ -347,9 +348,9 @@ def sample_table(dataset: Dataset, proposal: pd.DataFrame, findings: Findings) -
     """One line a sample: index, where samples have names name, group, intruder, label_suspect (0 to 1, NaN: not
     known), reason.
     """
-    found = pd.DataFrame(
-        {"index": dataset.ids, "action": "group", "value": groups_found(dataset, findings).astype(str)}
-    )
+    out = left_out(dataset.ids, proposal)
+    group = groups_found(dataset, findings, out).astype(str)
+    found = pd.DataFrame({"index": dataset.ids, "action": "group", "value": group})[~out | alone(dataset.groups)]
     repeated = proposal["reason"].str.startswith((REPEATED_PICTURE, REPEATED_MASK))
     dropped = proposal[(proposal["action"] == "drop") & repeated]
     reasons = proposal.groupby("index")["reason"].agg("; ".join).reindex(dataset.ids).fillna("")

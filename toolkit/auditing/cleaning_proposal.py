@@ -1,13 +1,13 @@
 """The cleaning list that follows from what an audit found: one line a proposed action, for a person to edit."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from toolkit.auditing.findings import REPEATS, Findings
+from toolkit.auditing.findings import Findings
 from toolkit.auditing.label_errors import CERTAINTY
 from toolkit.auditing.tiles import FALSE_SHARE
 from toolkit.data.cleaning import (
@@ -25,7 +25,7 @@ from toolkit.data.cleaning import (
     UNREADABLE,
 )
 from toolkit.data.dataset import Dataset
-from toolkit.data.groups import connect, shared
+from toolkit.data.groups import REPEATS, chained, connect, kept_together, shared
 from toolkit.data.targets import contradict, in_words
 from toolkit.outcome import are
 from toolkit.task import Classification, Grades, Numbers, Task
@@ -33,7 +33,6 @@ from toolkit.task import Classification, Grades, Numbers, Task
 OUTLYING = 8.0  # robust standard deviations from which a picture is called unlike the rest
 TOO_MANY, HANDFUL = 0.1, 20  # of the pictures: to leave out more, and more than a handful, is for a person to say
 MASKS = 2  # that repeat: an intruder has one; of more there is a reason, such as a template
-FLAT = 2.0  # grey levels of spread below which a picture is empty, which any number may be
 LISTED = 10  # names in one reason
 DOUBTFUL_MASK = "doubtful mask"
 
@@ -56,17 +55,17 @@ def propose(dataset: Dataset, task: Task, findings: Findings) -> pd.DataFrame:
     so is each `drop` where they are TOO_MANY, or would leave nothing of a class. A reason is a kind of finding, a
     colon, and the details. Where samples have names, the list has a column of them.
     """
-    group = groups_found(dataset, findings)
     lines = _repeats(dataset, task, findings)
     if _too_many(lines, findings, len(dataset.ids)):
         lines = [replace(line, action="drop?") for line in lines]
     lines = _leave_of_each_class(lines, dataset, task)
     lines += [Line(row, "drop", "", f"{UNREADABLE}: {why}", 1.0) for row, why in findings.unreadable.items()]
-    dropped, settled = {line.row for line in lines if line.action == "drop"}, {line.row for line in lines}
-    lines += [line for line in _groups(dataset, findings, group) if line.row not in dropped]
+    settled, dropped = {line.row for line in lines}, np.zeros(len(dataset.ids), bool)
+    dropped[[line.row for line in lines if line.action == "drop"]] = True
+    lines += [line for line in _groups(dataset, findings, dropped) if not dropped[line.row]]
     lines += _outliers(findings)
     if isinstance(task, Classification | Grades):
-        lines += _labels(dataset, task, findings, group, settled)
+        lines += _labels(dataset, task, findings, settled)
     elif task.masks:
         lines += _masks(findings, settled)
     else:
@@ -79,11 +78,24 @@ def propose(dataset: Dataset, task: Task, findings: Findings) -> pd.DataFrame:
     return table.sort_values(["index", "action"], ignore_index=True).round({"confidence": 3})
 
 
-def groups_found(dataset: Dataset, findings: Findings) -> np.ndarray:
-    """Group of each row, int64 (N,): equal pictures, copies and neighbouring tiles together."""
-    pairs = [(int(rows[0]), int(row)) for rows in findings.same for row in rows[1:]]
-    links = findings.links[["left", "right"]].to_numpy(np.int64)
-    return connect(len(dataset.images), np.concatenate([np.array(pairs, np.int64).reshape(-1, 2), links]))
+def groups_found(dataset: Dataset, findings: Findings, left_out: np.ndarray) -> np.ndarray:
+    """Group of each row, int64 (N,): equal pictures that are `kept_together`, copies and neighbouring tiles together.
+
+    left_out: bool (N,), samples that are neither trained on nor scored.
+    """
+    return _joined(dataset, _together(dataset, findings, left_out), findings.links)
+
+
+def _together(dataset: Dataset, findings: Findings, left_out: np.ndarray) -> list[np.ndarray]:
+    """Rows of equal pictures that share a fold, two or more each."""
+    seen = (rows for rows in findings.same if int(rows[0]) not in findings.empty)
+    return list(kept_together(seen, dataset.groups, left_out))
+
+
+def _joined(dataset: Dataset, same: Iterable[np.ndarray], links: pd.DataFrame) -> np.ndarray:
+    """Group of each row, int64 (N,): what is in one part, or linked."""
+    pairs = links[["left", "right"]].to_numpy(np.int64)
+    return connect(len(dataset.images), np.concatenate([chained(same), pairs]))
 
 
 def _too_many(lines: Sequence[Line], findings: Findings, samples: int) -> bool:
@@ -128,7 +140,7 @@ def _repeats(dataset: Dataset, task: Task, findings: Findings) -> list[Line]:
     lines, action = [], "drop?" if isinstance(task, Numbers) else "drop"
     for rows in findings.same:
         if len(rows) > REPEATS:
-            how = "drop" if np.std(dataset.images[rows[0]].astype(np.float32)) >= FLAT else "drop?"
+            how = "drop?" if int(rows[0]) in findings.empty else "drop"
             lines += [Line(int(row), how, "", f"{REPEATED_PICTURE}: {len(rows)} times", 1.0) for row in rows]
         elif contradict(dataset.targets[rows], task):
             lines += [Line(int(row), action, "", f"{CONTRADICTORY}: {_listed(dataset, rows)}", 1.0) for row in rows]
@@ -138,8 +150,9 @@ def _repeats(dataset: Dataset, task: Task, findings: Findings) -> list[Line]:
     return lines
 
 
-def _groups(dataset: Dataset, findings: Findings, group: np.ndarray) -> list[Line]:
+def _groups(dataset: Dataset, findings: Findings, left_out: np.ndarray) -> list[Line]:
     """A line for each member of a group, with its surest relation as the reason; a group is named by its first id."""
+    group = groups_found(dataset, findings, left_out)
     first = {int(name): str(dataset.ids[row]) for row, name in reversed(list(enumerate(group)))}
     called, lines = dataset.called, dict[int, Line]()
     links = findings.links[["left", "right", "kind", "keypoints", "similarity"]].sort_values("similarity")
@@ -152,7 +165,7 @@ def _groups(dataset: Dataset, findings: Findings, group: np.ndarray) -> list[Lin
             if kind != "copy":
                 text, sure = f"{TILE} of {called[other]}", 1 - FALSE_SHARE
             lines[row] = Line(row, "group", first[int(group[row])], text, sure)
-    for rows in findings.same:
+    for rows in _together(dataset, findings, left_out):
         reason = f"{EXACT_COPY} {_listed(dataset, rows)}"
         lines |= {int(row): Line(int(row), "group", first[int(group[row])], reason, 1.0) for row in rows}
     return list(lines.values())
@@ -172,10 +185,11 @@ def _outliers(findings: Findings) -> list[Line]:
     return [Line(int(row), "drop?", "", text.format(findings.outlyingness[row]), 0.5) for row in far]
 
 
-def _labels(
-    dataset: Dataset, task: Classification | Grades, findings: Findings, group: np.ndarray, settled: set[int]
-) -> list[Line]:
-    """Labels that contradict those of their copies, or what was learnt from all others."""
+def _labels(dataset: Dataset, task: Classification | Grades, findings: Findings, settled: set[int]) -> list[Line]:
+    """Labels that contradict those of most of their copies, or what was learnt from all others.
+
+    Where no label has most of the copies, which is right can't be known from them.
+    """
     lines: dict[int, Line] = {}
     errors, certainty = findings.label_errors, 1 - findings.label_errors.quality
     for row in np.flatnonzero(errors.issue & (np.nan_to_num(certainty) >= CERTAINTY)).tolist():
@@ -183,17 +197,33 @@ def _labels(
         if given != other:
             reason = f"{DOUBTFUL_LABEL}: {given}{LOOKS_LIKE}{other}"
             lines[row] = Line(row, "relabel?", other, reason, float(certainty[row]))
-    for members in shared(group):
+    for members in shared(_copies(dataset, findings)):
         rows = [row for row in members.tolist() if row not in settled]
         labels = Counter(int(dataset.targets[row]) for row in rows)
-        if len(labels) > 1:
-            common, times = labels.most_common(1)[0]
-            name_of_common = in_words(np.array(common), task)
-            reason = f"{DOUBTFUL_LABEL}: {times} of {len(rows)} copies are {name_of_common}"
-            for row in rows:
-                if dataset.targets[row] != common:
-                    lines[row] = Line(row, "relabel?", name_of_common, reason, times / len(rows))
+        if len(labels) < 2:
+            continue
+        common, times = labels.most_common(1)[0]
+        name_of_common = in_words(np.array(common), task)
+        for row in rows:
+            label = int(dataset.targets[row])
+            if 2 * times <= len(rows):
+                named = ", ".join(f"{n} {in_words(np.array(each), task)}" for each, n in labels.most_common(LISTED))
+                reason = f"{DOUBTFUL_LABEL}: {len(rows)} copies disagree ({named})"
+                lines.setdefault(row, Line(row, "drop?", "", reason, 1 - labels[label] / len(rows)))
+            elif label != common:
+                reason = f"{DOUBTFUL_LABEL}: {times} of {len(rows)} copies are {name_of_common}"
+                lines[row] = Line(row, "relabel?", name_of_common, reason, times / len(rows))
     return [line for row, line in lines.items() if row not in settled]
+
+
+def _copies(dataset: Dataset, findings: Findings) -> np.ndarray:
+    """Which rows show one and the same, int64 (N,), equal where they do.
+
+    Neighbouring tiles of one origin may be of different classes, and so may sets that have an image in common.
+    """
+    links = findings.links
+    copied = links[(links["kind"] == "copy") & ("left_image" not in links)]
+    return _joined(dataset, findings.same, copied)
 
 
 def _doubts(findings: Findings, settled: set[int]) -> list[Line]:

@@ -19,10 +19,11 @@ from toolkit.auditing.phases import APPEARANCE, COPIES, COSTS_OF_COPIES, EQUAL, 
 from toolkit.auditing.tiles import find_seams
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, hash_sample, pictures_of
+from toolkit.data.groups import REPEATS, empty_pictures, equal_pictures
 from toolkit.data.preview import previewed
 from toolkit.errors import UserError
 from toolkit.images.cache import unreadable
-from toolkit.images.pictures import READ, rows_of
+from toolkit.images.pictures import READ
 from toolkit.images.rows import Chosen, ImageRows
 from toolkit.outcome import counted
 from toolkit.progress import SILENT, Progress
@@ -30,7 +31,6 @@ from toolkit.runs import Run
 from toolkit.store import Workspace
 from toolkit.task import IGNORED, Task
 
-REPEATS = 5  # one picture, or one patterned mask, in more samples than this is no chance
 LOOKED_AT = 50_000  # pictures that are compared with each other; of more, those that look alike and a drawn rest
 SEAMS_AMONG = 20_000  # pictures, as each edge is compared with all others
 DESCRIBED = 20_000  # pictures whose properties are measured
@@ -49,7 +49,8 @@ class Findings:
     are. links: pairs of distinct rows of one origin; kind is `copy`, or the side on which the right picture continues
     the left one. outlyingness: float (N,), robust standard deviations from the typical distance to the nearest
     pictures, NaN where not looked at; near: int64 (N, k), those nearest. label_errors: which labels may be wrong.
-    unreadable: of rows whose image can't be read, why.
+    unreadable: of rows whose image can't be read, why. empty: the first rows of those of `same` in which there is
+    nothing to see.
     """
 
     same: tuple[np.ndarray, ...]
@@ -61,6 +62,7 @@ class Findings:
     label_errors: LabelErrors
     unseen: int = 0
     unreadable: Mapping[int, str] = field(default_factory=dict)
+    empty: frozenset[int] = frozenset()
 
     @property
     def limits(self) -> list[str]:
@@ -102,6 +104,7 @@ def gather(
     with progress.phase(EQUAL):
         shown, pictures = previewed(dataset, competition.rgb), pictures_of(dataset)[0]
         black, same = np.flatnonzero(pictures < READ), equal_pictures(pictures)
+        empty = empty_pictures(same, dataset.images)
         repeated = repeated_masks(dataset.targets, competition.task)
         masks = tuple(rows for rows in repeated if not _one_scene(shown.images, rows))
     why = unreadable(workspace).query("part == 'training'").set_index("row")["reason"].to_dict()
@@ -132,7 +135,8 @@ def gather(
         with progress.phase(LABELS):
             errors = find_label_errors(competition, dataset, distinct, features, links, run)
     left_out = {int(row): str(why.get(row, "")) for row in black}
-    return Findings(same, masks, distinct, links, everywhere, near, errors, len(whole) - len(distinct), left_out)
+    unseen = len(whole) - len(distinct)
+    return Findings(same, masks, distinct, links, everywhere, near, errors, unseen, left_out, empty)
 
 
 def _looked_at(
@@ -150,11 +154,6 @@ def _looked_at(
     first = alike(np.concatenate([prints, tests]))[: len(prints)]
     order = np.random.default_rng(0).permutation(len(distinct))
     return np.sort(distinct[order[np.argsort(~first[order], kind="stable")][:LOOKED_AT]])
-
-
-def equal_pictures(pictures: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Rows of images that are the same to the last bit, two or more each, by their hashes (N,)."""
-    return tuple(rows_of(pictures, least=2).values())
 
 
 def repeated_masks(targets: np.ndarray, task: Task) -> tuple[np.ndarray, ...]:

@@ -12,7 +12,7 @@ import pandas as pd
 from toolkit.auditing.class_pictures import examples, shown_classes
 from toolkit.auditing.cleaning_proposal import DOUBTFUL_MASK, OUTLYING
 from toolkit.auditing.explain import laid_on, mask_legend, of_images, panel
-from toolkit.auditing.findings import REPEATS, Findings
+from toolkit.auditing.findings import Findings
 from toolkit.auditing.panels import beside, fitted, joined
 from toolkit.auditing.relatives import COPY, EXACT
 from toolkit.auditing.train_vs_test import Shift
@@ -20,7 +20,7 @@ from toolkit.commands import command
 from toolkit.competition import Competition
 from toolkit.data.cleaning import CONTRADICTORY, DOUBTFUL_LABEL, REPEATED_MASK, REPEATED_PICTURE, UNLIKE
 from toolkit.data.dataset import Dataset
-from toolkit.data.groups import shared
+from toolkit.data.groups import REPEATS, shared
 from toolkit.data.naming import with_addresses
 from toolkit.data.targets import class_counts, in_words
 from toolkit.outcome import counted

@@ -4,20 +4,18 @@ import numpy as np
 import pandas as pd
 
 from toolkit.auditing.evidence import storing
-from toolkit.auditing.findings import LINKS, REPEATS, Findings, equal_pictures, gather
+from toolkit.auditing.findings import LINKS, Findings, gather
 from toolkit.auditing.label_errors import find_label_errors, nothing_said
 from toolkit.competition import Competition
 from toolkit.data.dataset import Dataset, pictures_of
+from toolkit.data.groups import REPEATS, empty_pictures, equal_pictures
 from toolkit.data.image_sets import ImageSets, single_images
-from toolkit.data.preview import previewed
 from toolkit.images.pictures import READ
-from toolkit.images.rows import ImageRows
 from toolkit.progress import SILENT, Progress
 from toolkit.runs import Run
 from toolkit.store import Workspace
 
 IMAGES = "images"  # folder in the evidence, for what is known of single images
-EMPTY = 2.0  # grey levels of spread below which a picture that two sets share, such as glass, says nothing
 RANKS = {"exact": 0, "copy": 1}  # of relations, the surest first; then neighbours
 
 
@@ -41,8 +39,8 @@ def gather_of_sets(
     found = gather(competition, singles, workspace, None, jobs, progress, evidence)
     pictures = pictures_of(dataset)[0]
     read = np.flatnonzero(pictures >= READ)
-    same = tuple(read[rows] for rows in equal_pictures(pictures[read]))
-    links = links_of_sets(pd.concat([found.links, _shared(found, previewed(singles, competition.rgb).images)]), sets)
+    same = equal_pictures(pictures)
+    links = links_of_sets(pd.concat([found.links, _shared(found)]), sets)
     with storing(workspace.evidence / "links.parquet") as partial:
         links.to_parquet(partial, index=False)
     outlyingness, near = _outermost(found, sets, number)
@@ -52,14 +50,15 @@ def gather_of_sets(
     if run is not None:
         errors = find_label_errors(competition, dataset, distinct, lambda: outlyingness[distinct, None], links, run)
     unread = {int(sets[row]): why for row, why in found.unreadable.items() if pictures[sets[row]] < READ}
-    return Findings(same, (), distinct, links, outlyingness, near, errors, found.unseen, unread)
+    empty = empty_pictures(same, images)
+    return Findings(same, (), distinct, links, outlyingness, near, errors, found.unseen, unread, empty)
 
 
-def _shared(found: Findings, images: ImageRows) -> pd.DataFrame:
+def _shared(found: Findings) -> pd.DataFrame:
     """Links between equal images, as between copies; those that are empty, or too many, are no sign of one origin."""
     lines: list[tuple[object, ...]] = []
     for rows in found.same:
-        if len(rows) <= REPEATS and np.std(images[int(rows[0])].astype(np.float32)) >= EMPTY:
+        if len(rows) <= REPEATS and int(rows[0]) not in found.empty:
             lines += [(int(rows[0]), int(row), "copy", False, 0, 1.0, (1.0, 0, 0, 0, 1.0, 0)) for row in rows[1:]]
     return pd.DataFrame(lines, columns=list(LINKS))
 

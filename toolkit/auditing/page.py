@@ -172,7 +172,7 @@ def _after_accepting(found: Found) -> str:
 
 
 def _relations(found: Found, pictures: Galleries) -> list[Block]:
-    group = groups_found(found.dataset, found.findings)
+    group = groups_found(found.dataset, found.findings, ~found.keep)
     return [*pictures.intruders(), *pictures.copies(group, found.keep), *pictures.seams()]
 
 

@@ -14,7 +14,6 @@ from toolkit.auditing.duplicates import Pictures, find_copies_across
 from toolkit.auditing.evidence import stored_array
 from toolkit.auditing.findings import (
     LOOKED_AT,
-    REPEATS,
     SEAMS_AMONG,
     kept_pictures,
     kept_table,
@@ -26,9 +25,10 @@ from toolkit.auditing.parts import drawn
 from toolkit.auditing.phases import VECTORS
 from toolkit.auditing.tiles import find_seams
 from toolkit.data.dataset import Dataset, pictures_of
+from toolkit.data.groups import REPEATS
 from toolkit.data.image_sets import ImageSets, single_images
 from toolkit.data.preview import previewed
-from toolkit.images.pictures import rows_of
+from toolkit.images.pictures import READ, rows_of
 from toolkit.images.rows import Chosen
 from toolkit.progress import SILENT, Progress
 from toolkit.task import Rgb
@@ -51,8 +51,9 @@ def find_relatives(
 
     distinct: rows of training images to look for, as in `Findings`. kind: `exact`, `copy`, or the side of the training
     image on which the test image continues it. Not every relative of a test image is in it, but one of each kind that
-    it has. Of test images that are equal to the last bit one is looked at, and what is found goes for all. Of sets of
-    images: of each pair of sets the surest relation of two of their images, `exact` only where all are equal.
+    it has. Of test images that are equal to the last bit one is looked at, and what is found goes for all; what can't
+    be read has no relatives. Of sets of images: of each pair of sets the surest relation of two of their images,
+    `exact` only where all are equal.
     """
 
     def search() -> pd.DataFrame:
@@ -72,7 +73,7 @@ def _search(
     known, same = map(rows_of, pictures_of(dataset))
     among = np.zeros(len(dataset.test_images), bool)
     among[drawn(len(among), LOOKED_AT)] = True
-    same = {picture: rows[among[rows]] for picture, rows in same.items() if among[rows].any()}
+    same = {picture: rows[among[rows]] for picture, rows in same.items() if picture >= READ and among[rows].any()}
     first = {int(rows[0]): rows for rows in same.values()}
     exact = {int(rows[0]): known[picture] for picture, rows in same.items() if picture in known}
     # a picture in more rows than that is an intruder, of which one row says enough

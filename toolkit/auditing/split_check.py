@@ -18,11 +18,14 @@ from toolkit.data.folds import (
     GROUPS,
     PLAIN,
     folds_hash,
+    left_out,
     make_folds,
     relabels,
     store_folds,
     stored_folds,
     suggested,
+    trained_on,
+    whole_in_groups,
     whole_in_plain,
 )
 from toolkit.data.groups import merge_groups, with_equal_pictures
@@ -53,16 +56,18 @@ def split(
     folds, holdout, asked = options.folds, options.holdout, options.asked
     dataset = open_dataset(workspace.data)
     cleaning = read_cleaning(workspace, dataset.ids, competition.task)
-    groups = with_equal_pictures(dataset.groups, pictures_of(dataset)[0])
+    out = left_out(dataset.ids, cleaning)
+    groups = with_equal_pictures(dataset.groups, pictures_of(dataset)[0], dataset.images, out)
     kept = ~np.isin(dataset.ids, cleaning.loc[cleaning["action"] == "drop", "index"])
-    whole = whole_in_plain(groups, dataset.ids, cleaning)
+    whole, joined = (whole_in(groups, dataset.ids, cleaning) for whole_in in (whole_in_plain, whole_in_groups))
     fewer = False
     if folds is None:
-        number = len(np.unique(merge_groups(groups, dataset.ids, cleaning)[kept]))
+        number = len(np.unique(joined[kept]))
         folds = max(2, min(FOLDS, number - (holdout not in (AUTO, 0))))
         fewer = folds < FOLDS
     mimicry = stored_mimicry(competition, dataset, workspace.evidence, whole, kept, folds)
     kind = (PLAIN if mimicry and mimicry.verdict == PLAIN else GROUPS) if asked == AUTO else asked
+    by_reasons = kind == PLAIN or (joined != merge_groups(groups, dataset.ids, cleaning)).any()
     inputs = {
         "data": data_hash(workspace.data),
         "cleaning": cleaning_hash(workspace),
@@ -72,7 +77,7 @@ def split(
         "holdout": holdout,
         "split": kind,
         # reasons tell a person's `group` lines from the audit's, and are no part of the list's hash
-        "whole": hash_json(whole.tolist()) if kind == PLAIN else None,
+        "whole": hash_json((whole if kind == PLAIN else joined).tolist()) if by_reasons else None,
     }
     if table is None or table.attrs != inputs:
         table = make_folds(dataset.targets, dataset.ids, groups, competition.task, cleaning, inputs)
@@ -85,11 +90,11 @@ def split(
             orphans.ask(again)
     contents = describe(relabel(dataset.targets, relabels(table)), competition.task)
     suggestions = int(cleaning["action"].str.endswith("?").sum())
-    fold, leaks = table["fold"].to_numpy(), None
-    pairs, picture = closest_samples(dataset, fold, workspace.evidence, competition.rgb)
+    fold, trained, divided = table["fold"].to_numpy(), trained_on(table), None
+    pairs, picture = closest_samples(dataset, fold, trained, workspace.evidence, competition.rgb)
     if pairs:
         write_png(workspace.leaks, picture)
-        leaks = count_divided(fold, pairs, workspace.evidence)
+        divided = count_divided(fold, trained, pairs, workspace.evidence)
     if table is not known:
         store_folds(table, workspace)  # last: where there are none, all of this is done again after a kill
     return Split(
@@ -102,7 +107,7 @@ def split(
         orphans=orphans,
         suggestions=suggestions,
         pairs=tuple(pairs),
-        leaks=leaks,
+        divided=divided,
         asked=options.words,
         mimicry=mimicry,
         unknown=why_unknown(competition, dataset),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array, issparse
 
-from toolkit.auditing.leaks import Pair
+from toolkit.auditing.leaks import Divided, Pair
 from toolkit.auditing.mimicry import Mimicry
 from toolkit.auditing.orphans import Orphans
 from toolkit.commands import command
@@ -41,8 +41,8 @@ SHOWN, LARGEST = 100, 20  # classes that are all shown, and how many of more
 class Split(Outcome):
     """What each fold holds. contents: int64 (N, K), sparse or not, as `describe` returns them; names: of the samples;
     whole: int64 (N,), equal for samples that are kept together; orphans: of the folds that were there before. pairs:
-    the most alike pictures across each fold's boundary; leaks: how many pairs of one origin are divided, None where no
-    audit was made. asked: of SPLITS; mimicry: of the test by folds, None where `unknown` says why nothing is known of
+    the most alike pictures across each fold's boundary; divided: how many pairs of one origin are, None where no audit
+    was made. asked: of SPLITS; mimicry: of the test by folds, None where `unknown` says why nothing is known of
     it. suggested: int64 (n,), rows that are relabelled because predictions suggested it. lost: what to say where the
     cleaning list's end is gone. fewer: are there but as many
     folds as groups fill, since nobody said how many?
@@ -57,7 +57,7 @@ class Split(Outcome):
     orphans: Orphans | None
     suggestions: int
     pairs: tuple[Pair, ...]
-    leaks: int | None
+    divided: Divided | None
     asked: str
     mimicry: Mimicry | None
     unknown: str
@@ -90,6 +90,11 @@ class Split(Outcome):
     def reason(self) -> str:
         """What is known of which folds mimic the test, or why nothing is."""
         return self.mimicry.words if self.mimicry else self.unknown
+
+    @property
+    def leaks(self) -> int | None:
+        """How many pairs of one origin are divided, in any way; None where no audit was made."""
+        return None if self.divided is None else self.divided.total
 
     @property
     def relabelled(self) -> int:
@@ -288,13 +293,13 @@ class Split(Outcome):
         return float(abs(counts[: self.folds] / mean - 1).max()) if mean else 0.0
 
     def _leaks(self) -> Iterator[str | Warned | Table]:
-        if self.leaks is None:
+        if self.divided is None:
             yield "no leak report: the audit has left no evidence here; run `compete audit` first"
             return
-        columns = ["", "validated", "trained on", "cosine", "same source"]
+        columns = ["", "scored", "trained on", "cosine", "same source"]
         rows = [
             [
-                f"fold {pair.fold}",
+                pair.part,
                 f"{self.names[pair.validated]}",
                 f"{self.names[pair.trained_on]}",
                 f"{pair.cosine:.2f}",
@@ -304,10 +309,16 @@ class Split(Outcome):
         ]
         yield Table("Most similar train/validation pairs", columns, rows)
         yield f"pictures of these pairs: {self.workspace.leaks}"
-        if self.leaks and self.plain:
-            yield f"on two sides of a fold, as in plain folds they may be: {counted(self.leaks, 'pair')} of one origin"
-        elif self.leaks:
-            yield Warned(
-                f"{counted(self.leaks, 'pair')} of one origin on two sides of a fold: the CV score will be too "
-                f"good; put their `group` lines back into {self.workspace.cleaning}"
-            )
+        for number, how, score in (
+            (self.divided.inside, "on two sides of a fold", "CV"),
+            (self.divided.always, "with one validated and the other trained on by every fold", "CV"),
+            (self.divided.held_out, "with one held out and the other trained on", "held-out"),
+        ):
+            pairs = counted(number, "pair")
+            if number and self.plain:
+                yield f"{how}, as in plain folds they may be: {pairs} of one origin"
+            elif number:
+                yield Warned(
+                    f"{pairs} of one origin {how}: the {score} score will be too good; put their `group` lines back "
+                    f"into {self.workspace.cleaning}"
+                )

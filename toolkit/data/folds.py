@@ -7,10 +7,10 @@ import pandas as pd
 
 from toolkit.checked import table as read_table
 from toolkit.data.balance import HELD_OUT, assign
-from toolkit.data.cleaning import cleaning_hash, leaves_the_score, was_suggested, without_found_relatives
+from toolkit.data.cleaning import FOUND, cleaning_hash, leaves_the_score, was_suggested, without_found_relatives
 from toolkit.data.data_folder import data_hash
 from toolkit.data.dataset import relabel
-from toolkit.data.groups import merge_groups
+from toolkit.data.groups import alone, merge_groups
 from toolkit.data.targets import describe, holds
 from toolkit.errors import UserError
 from toolkit.outcome import counted
@@ -49,12 +49,10 @@ def make_folds(
     where it is validated nothing has seen it, so it is one of these.
     """
     options: dict[str, Any] = {"repeats": 1, "holdout": 0.0, "split": GROUPS} | inputs
-    merged = merge_groups(groups, ids, cleaning)
+    merged = whole_in_groups(groups, ids, cleaning)
     whole = whole_in_plain(groups, ids, cleaning) if options["split"] == PLAIN else merged
-    dropped = cleaning[cleaning["action"] == "drop"]
-    unscored = [leaves_the_score(*line) for line in zip(dropped["value"], dropped["reason"], strict=True)]
-    kept = ~np.isin(ids, dropped.loc[unscored, "index"])
-    trained = ~np.isin(ids, dropped["index"])
+    kept = ~left_out(ids, cleaning)
+    trained = ~np.isin(ids, cleaning.loc[cleaning["action"] == "drop", "index"])
     number = len(np.unique(whole[trained]))
     if options["holdout"] == AUTO:
         options["holdout"] = share_to_hold_out(int(trained.sum()), number)
@@ -111,6 +109,26 @@ def share_to_hold_out(samples: int, groups: int) -> float:
     to .005 of accuracy (400 to 1,000 real cells, simple classifiers), and less with more.
     """
     return HOLDOUT if samples >= MANY and groups >= MANY_GROUPS else 0.0
+
+
+def left_out(ids: np.ndarray, cleaning: pd.DataFrame) -> np.ndarray:
+    """bool (N,): samples that the cleaning list drops from training and from the score."""
+    dropped = cleaning[cleaning["action"] == "drop"]
+    unscored = [leaves_the_score(*line) for line in zip(dropped["value"], dropped["reason"], strict=True)]
+    return np.isin(ids, dropped.loc[unscored, "index"])
+
+
+def whole_in_groups(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) -> np.ndarray:
+    """What group folds keep whole, int64 (N,): these groups, joined by the list's `group` lines.
+
+    Not by what an audit found of a sample that is left out: it is on no side of a split, and would only bring the rest
+    of its group along. What a person wrote of it is meant for that group.
+    """
+    gone = ids[left_out(ids, cleaning) & ~alone(groups)]
+    if not len(gone):
+        return merge_groups(groups, ids, cleaning)
+    found = (cleaning["action"] == "group") & cleaning["reason"].str.startswith(FOUND)
+    return merge_groups(groups, ids, cleaning[~(found & cleaning["index"].isin(gone))])
 
 
 def whole_in_plain(groups: np.ndarray, ids: np.ndarray, cleaning: pd.DataFrame) -> np.ndarray:

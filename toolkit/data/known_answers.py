@@ -8,7 +8,7 @@ from toolkit.data.data_folder import open_dataset
 from toolkit.data.dataset import Dataset, hash_sample, pictures_of
 from toolkit.data.folds import LEFT_OUT
 from toolkit.data.labelled import Labelled
-from toolkit.images.pictures import rows_of
+from toolkit.images.pictures import READ, rows_of
 from toolkit.store import hash_json
 from toolkit.task import MISSING
 
@@ -31,10 +31,10 @@ class KnownAnswers:
 def known_answers(dataset: Dataset, trusted: np.ndarray) -> KnownAnswers:
     """Where all equal training images have one and the same target in the organisers' file, and nothing of it missing.
 
-    trusted: bool (N,); a picture that has a target which isn't trusted has no known answer.
+    trusted: bool (N,); a picture that has a target which isn't trusted has no known answer, nor what can't be read.
     """
     ours, theirs = pictures_of(dataset)
-    shared, targets = np.isin(ours, theirs), dataset.targets
+    shared, targets = np.isin(ours, theirs) & (ours >= READ), dataset.targets
     known = {picture: np.flatnonzero(shared)[rows] for picture, rows in rows_of(ours[shared]).items()}
     missing = MISSING if targets.ndim == 2 else None  # of labels and heads; a number that is NaN equals nothing
     found, taken = [], []
