@@ -84,6 +84,18 @@ def test_scores_are_those_of_matrices(metric: CountedMetric) -> None:
     assert (many.held(np.array([3, 0])) == counts.holds()[:, [3, 0]]).all()  # type: ignore[index]
 
 
+@each
+def test_parts_score_as_in_matrices(metric: CountedMetric) -> None:
+    many, counts = both(metric, 4)
+    for rows in (slice(0, 20), slice(20, None), slice(None)):
+        one, other = many[rows].by_held(), counts[rows].by_held()
+        assert one.score() == pytest.approx(other.score(), abs=1e-6)
+    few = many[:20]
+    assert few.by_held().score() >= few.score() - 1e-12 or metric.lower_is_better
+    if metric in (MacroF1(), F1("macro", beta=2.0)):
+        assert few.by_held().score() > few.score() + 0.05, "classes without a sample there are said"
+
+
 def test_an_interval_of_classes_with_a_sample_or_two_holds_the_score() -> None:
     task, rng = Classification(tuple(map(str, range(400))), (8, 8, 3)), np.random.default_rng(0)
     truth = rng.integers(0, 400, 800)
@@ -177,4 +189,4 @@ def test_classes_that_occur_nowhere_change_nothing(monkeypatch: pytest.MonkeyPat
         found = MacroF1().of_many(many, weights)
         with monkeypatch.context() as patched:
             patched.setattr(ManyClasses, "of_those_there", lambda whole: whole)
-            np.testing.assert_array_equal(found, MacroF1().of_many(many, weights))
+            np.testing.assert_allclose(found, MacroF1().of_many(many, weights), rtol=1e-12)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from toolkit.metrics.frames import frame_of
 from toolkit.metrics.metric import Needs, metric_of, score
 from toolkit.metrics.organisers import from_function, from_grade, from_score, repeated
 from toolkit.metrics.ranks import RocAuc
+from toolkit.scoring.bootstrap import score_interval
+from toolkit.scoring.comparison import compare
 from toolkit.task import MISSING, UNKNOWN, Task
 
 
@@ -105,8 +108,37 @@ def test_a_part_or_a_draw_without_what_it_needs_has_no_score_and_stops_nothing()
     metric = from_function(_both, needs="labels", lower_is_better=False)
     made = metric.tally(TWO, truth, said, (0, 1))
     assert np.isnan(made[:2].score()) and made[1:].score() == pytest.approx(2 / 3)
-    assert made.scores(np.array([[1.0, 1, 0, 0], [0, 1, 1, 0]])).tolist() == [0.75, 0.5]
-    assert made.by_group(np.array([0, 0, 0, 1])).scores(np.array([[0.0, 1]])).tolist() == [0.75]
+    assert made.scores(np.array([[1.0, 1, 0, 0], [0, 1, 1, 0]])) == pytest.approx([np.nan, 0.5], nan_ok=True)
+    assert np.isnan(made.by_group(np.array([0, 0, 0, 1])).scores(np.array([[0.0, 1]]))).all()
+
+
+def test_an_interval_rests_on_the_draws_that_have_a_score() -> None:
+    truth = np.arange(200) % 2
+    said = np.where(np.arange(200) % 5 == 0, 1 - truth, truth)
+    metric = from_function(_both, needs="labels", lower_is_better=False, low=0, high=1)
+    every = metric.tally(TWO, truth, said, (0, 1))
+    two = np.flatnonzero((truth == 0) | (np.arange(200) < 4))  # of the second class, which 13 % of the draws lack
+    always = from_function(plain, needs="labels", lower_is_better=False, low=0, high=1)
+    expected = score_interval(always.tally(TWO, truth[two], said[two], (0, 1)), np.arange(102))
+    assert score_interval(every[two], np.arange(102)) == pytest.approx(expected, abs=0.01)
+    one = np.flatnonzero((truth == 0) | (np.arange(200) < 2))  # whatever the score is, it hangs on that group
+    assert score_interval(every[one], np.arange(101)) == (0, 1)
+    assert score_interval(every[one], np.arange(101) // 3) == (0, 1), "few groups"
+    endless = replace(metric, low=-np.inf, high=np.inf).tally(TWO, truth[one], said[one], (0, 1))
+    assert score_interval(endless, np.arange(101)) == (-np.inf, np.inf)
+
+
+def test_runs_are_compared_in_draws_in_which_both_have_a_score() -> None:
+    truth = np.arange(200) % 2
+    worse, better = (np.where(np.arange(200) % share == 0, 1 - truth, truth) for share in (3, 51))
+    metric, found = from_function(_both, needs="labels", lower_is_better=False, low=0, high=1), []
+    for of_second in (2, 1):
+        rows = np.flatnonzero((truth == 0) | (np.arange(200) < 2 * of_second))
+        one, other = (metric.tally(TWO, truth[rows], said[rows], (0, 1)) for said in (better, worse))
+        found += compare([one], other, np.arange(len(rows)), draws=400)
+    two, alone = found
+    assert two.words == "better" and 0 < two.low < two.difference < two.high < 1
+    assert alone.words == "not distinguishable" and alone.high - alone.low == pytest.approx(2)
 
 
 @pytest.mark.parametrize("make", [from_score, from_grade, from_function])
@@ -168,7 +200,8 @@ def test_a_function_is_not_called_for_no_sample() -> None:
 
     truth = np.array([0, 1, 1])
     made = from_function(counting, needs="labels", lower_is_better=False).tally(TWO, truth, truth, (0, 1))
-    assert np.isnan(made[:0].score()) and made.scores(np.zeros((2, 3))).tolist() == [1, 1] and set(sizes) == {3}
+    assert np.isnan(made[:0].score()) and np.isnan(made.scores(np.zeros((2, 3)))).all() and not sizes
+    assert made.score() == 1 and sizes == [3]
 
 
 def test_what_a_function_warns_of_in_a_draw_is_not_told(recwarn: pytest.WarningsRecorder) -> None:

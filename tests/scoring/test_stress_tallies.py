@@ -13,6 +13,7 @@ from tests.tiny_metrics import flipped
 from toolkit.competition import Competition, by_matrix
 from toolkit.data.labelled import Labelled
 from toolkit.metrics.organisers import from_function
+from toolkit.scoring.bootstrap import widened
 from toolkit.scoring.corruption_suite import SEVERITIES, suite
 from toolkit.scoring.stress_sampling import Evidence, all_triples, score_draws, score_triples, tally_of
 from toolkit.scoring.stress_tallies import TalliedTriples
@@ -101,3 +102,22 @@ def test_an_organisers_function_is_called_for_few_draws() -> None:
     tally = metric.tally(Classification(("a", "b"), (2, 2, 1)), truth, said, (0, 1))
     drawn = TalliedTriples(tally, 2, np.arange(60) % 2 * 5).draws(np.arange(60) // 6)
     assert drawn.shape == (100,) and len(called) < 300
+
+
+def test_a_draw_in_which_a_function_fails_under_all_corruptions_has_no_score() -> None:
+    def score(truth: np.ndarray, prediction: np.ndarray) -> float:
+        if not truth.any():
+            raise ValueError("none is true")
+        return float((truth == prediction).mean())
+
+    truth, said, group = np.zeros(60, np.int64), np.arange(60) % 7 // 6, np.arange(60) // 2
+    truth[:2] = 1  # of one group
+    metric = from_function(score, needs="labels", lower_is_better=False, low=0, high=1)
+    tally = metric.tally(Classification(("a", "b"), (2, 2, 1)), truth, said, (0, 1))
+    both = TalliedTriples(tally, 2, np.arange(60) % 2 * SEVERITIES)
+    drawn = both.draws(group)
+    assert 0.2 < np.isnan(drawn).mean() < 0.6 and np.nanstd(drawn) > 0.02
+    assert widened(both.pooled, drawn, both.without(group)) == (0, 1)
+    truth[2::2] = np.arange(29) % 2  # under one of them there is always a score
+    tally = metric.tally(Classification(("a", "b"), (2, 2, 1)), truth, said, (0, 1))
+    assert np.isfinite(TalliedTriples(tally, 2, np.arange(60) % 2 * SEVERITIES).draws(group)).all()

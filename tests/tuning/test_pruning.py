@@ -10,13 +10,23 @@ from scipy.stats import ttest_1samp
 
 from tests.conftest import ROOT
 from toolkit.competition import Competition, load_competition
-from toolkit.metrics.tally import joined
-from toolkit.scoring.selection import Folds, FoldTally, pooled_score
+from toolkit.metrics.confusion import ConfusionMetric, MacroF1, MeanIoU, confusion_by_sample
+from toolkit.metrics.single_label import F1, BalancedAccuracy
+from toolkit.metrics.tally import Counts, joined
+from toolkit.scoring.selection import (
+    Folds,
+    FoldTally,
+    merits_by_fold,
+    part_score,
+    pooled_score,
+    worth_of_best,
+)
 from toolkit.tuning.pruning import (
     FINISHED,
     Noise,
     below_median,
     end_if_pruned,
+    expected_score,
     fold_change,
     fold_noise,
     should_prune,
@@ -175,6 +185,42 @@ def test_a_trial_below_the_median_of_the_finished_ones_is_given_up_on_the_folds_
     assert not below_median(worse, finished)  # nothing is left to save
     assert not below_median([], finished)
     assert not below_median([worse[0]], finished[: FINISHED - 1])
+
+
+def finder(finds: bool, seed: int) -> Folds:
+    """Three classes, of which the first fold lacks the third: one who finds it says it six times too often a fold."""
+    rng, made = np.random.default_rng(seed), []
+    for k, third in enumerate((0, 20, 20)):
+        truth = np.repeat([0, 1, 2], [100, 100, third])
+        said = np.where(rng.random(len(truth)) < 0.12, 1 - truth, truth)
+        said[truth == 2] = 2 if finds else 0
+        said[rng.permutation(200)[: 6 * finds]] = 2
+        each = confusion_by_sample(truth, said, 3)
+        made.append(FoldTally(k, np.arange(len(truth)) + 1000 * k, Counts(F1("macro"), each, (0, 1, 2))))
+    return made
+
+
+def test_who_can_find_a_class_is_not_given_up_on_a_fold_without_it() -> None:
+    finished, trial = [finder(False, seed) for seed in range(FINISHED)], finder(True, 9)
+    best = max(finished, key=pooled_score)
+    assert pooled_score(trial) > pooled_score(best) + 0.2
+    assert pooled_score(trial[:1]) < pooled_score(best[:1]) - 0.2, "officially"
+    assert part_score(trial[:1]) == pytest.approx(part_score(best[:1]), abs=0.08)
+    assert not should_prune(trial[:1], best)
+    apart = merits_by_fold([trial, best])
+    assert abs(apart[0, 0] - apart[1, 0]) < 0.08 and (apart[0, 1:] > apart[1, 1:] + 0.2).all()
+    assert expected_score(trial[:1], finished) == pytest.approx(pooled_score(best), abs=0.08)
+    assert worth_of_best([trial, best]).parts == (0, 0, 0)
+    assert worse(best[:1], trial) > 0.05 and worse(best, trial) < 1e-6
+
+
+@pytest.mark.parametrize("metric", [F1("macro"), MacroF1(), MeanIoU(), BalancedAccuracy()], ids=repr)
+def test_without_the_only_group_of_a_class_it_counts_for_nobody(metric: ConfusionMetric) -> None:
+    truth, said = np.array([0, 0, 0, 1, 1, 1, 2]), np.array([0, 0, 2, 1, 1, 0, 2])
+    each = confusion_by_sample(truth, said, 3)
+    without = Counts(metric, each, (0, 1, 2)).by_held().without_each()
+    assert without[6] == pytest.approx(float(metric.of_counts(each[:6].sum(0), (0, 1))))
+    assert without[0] == pytest.approx(float(metric.of_counts(each[1:].sum(0), (0, 1, 2))))
 
 
 def test_other_groups_are_an_error(blood_cells: Competition) -> None:

@@ -48,6 +48,10 @@ class ColumnMetric(CountedMetric):
         """Scores (..., K) of counts (..., K, k); NaN where there is none."""
         raise NotImplementedError
 
+    def each_held(self, counts: np.ndarray) -> np.ndarray:
+        """The same of parts: NaN also for a column of which a part shows nothing, whatever is said there."""
+        return self.each(counts)
+
     def together(self, each: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """The score of the columns' (..., K), NaN where there is none."""
         return weighted_mean(each, self.weights, columns_of(each, scored))
@@ -57,9 +61,12 @@ class ColumnMetric(CountedMetric):
 
     def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         """A column that has no score in a part has that of the whole."""
-        each = self.each(counts)
+        each = self.each_held(counts)
         found = self.together(np.where(np.isnan(each), self.each(whole), each), counts, scored)
         return np.where(np.isnan(found), self.of_counts(whole, scored), found)
+
+    def of_held(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        return self.together(self.each_held(counts), counts, scored)
 
     def by_class(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
         return self.each(counts)

@@ -19,8 +19,8 @@ def _names(task: Task) -> tuple[str, ...]:
 class WeightedMacroRecall(WeighedMetric):
     """Mean over heads of each one's macro recall, as scikit-learn's recall_score(average="macro").
 
-    weights: of the heads, such as (2, 1, 1). A class that is predicted, but true nowhere, counts with a recall of 0;
-    under a weighting that lacks a class which the whole has, it has the recall of the whole.
+    weights: of the heads, such as (2, 1, 1). A class that is predicted, but true nowhere, counts with a recall of 0,
+    also under a weighting that doesn't predict it; one that a weighting lacks has the recall of the whole.
     """
 
     weights: tuple[float, ...] | None = None
@@ -43,6 +43,10 @@ class WeightedMacroRecall(WeighedMetric):
         heads = range(truth.shape[1])
         return weighted_mean(self.by_class(truth, predicted, weights), self.weights, heads)
 
+    def said_of_held(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        columns = zip(truth.T, predicted.T, strict=True)
+        return np.stack([np.where(np.isin(said, true), said, MISSING) for true, said in columns], axis=1)
+
     def holds(self, truth: np.ndarray) -> np.ndarray:
         found: np.ndarray = truth != MISSING
         return found
@@ -64,9 +68,7 @@ def _recalls(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> n
     whole = ratio(np.bincount(truth[right], minlength=classes), np.bincount(truth, minlength=classes))
     true = summed(truth, np.ones(1))
     recalls = np.where(true > 0, summed(truth, right) / np.where(true > 0, true, 1), whole)
-    never_true = np.isnan(whole) & (np.bincount(predicted, minlength=classes) > 0)
-    if never_true.any():
-        recalls[never_true & (summed(predicted, np.ones(1)) > 0)] = 0
+    recalls[:, np.isnan(whole) & (np.bincount(predicted[predicted != MISSING], minlength=classes) > 0)] = 0
     kept = ~np.isnan(recalls)
     return ratio(np.where(kept, recalls, 0).sum(1), kept.sum(1))
 

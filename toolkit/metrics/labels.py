@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from toolkit.metrics.confusion import fill_classes
 from toolkit.metrics.metric import CountedMetric, mean_of_known, ratio, scored_of
 from toolkit.task import IGNORED, MISSING, Labels, OverlappingMasks, Task
 
@@ -119,11 +120,32 @@ class LabelF1(SummedTables):
         tables = counts[..., list(scored), :, :]
         if self.average == "micro":
             return np.nan_to_num(f_beta(tables.sum(-3), self.beta))
-        each = f_beta(tables, self.beta)
+        return self._mean(f_beta(tables, self.beta), tables)
+
+    def _mean(self, each: np.ndarray, tables: np.ndarray) -> np.ndarray:
+        """Of labels' scores (..., L), NaN where there is none, with their contingencies (..., L, 2, 2)."""
         if self.average == "macro":
             return mean_of_known(each)
         support = tables[..., 1, :].sum(-1)
         return np.nan_to_num(ratio((np.nan_to_num(each) * support).sum(-1), support.sum(-1)))
+
+    def as_in(self, whole: np.ndarray, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        """A label that is true nowhere in a part, or everywhere, is given to what is missing as in the whole; one of
+        which a part says nothing has the score of the whole. Of all decisions together none can be left out.
+        """
+        if self.average == "micro":
+            return self.of_counts(counts, scored)
+        of_all = whole[..., list(scored), :, :]
+        shares = of_all / np.maximum(of_all.sum((-2, -1), keepdims=True), 1e-12)
+        tables = fill_classes(counts[..., list(scored), :, :], shares)
+        each = f_beta(tables, self.beta)
+        return self._mean(np.where(np.isnan(each), f_beta(of_all, self.beta), each), tables)
+
+    def of_held(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        if self.average == "micro":
+            return self.of_counts(counts, scored)
+        tables = counts[..., list(scored), :, :]
+        return self._mean(np.where(self.holds(tables), f_beta(tables, self.beta), np.nan), tables)
 
     def of_label(self, tables: np.ndarray) -> np.ndarray:
         return f_beta(tables, self.beta)

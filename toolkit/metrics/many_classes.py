@@ -59,6 +59,12 @@ class ManyClasses(Samples):
         ]
         return np.concatenate(parts) if parts else np.empty(0)
 
+    def by_held(self) -> "ManyClasses":
+        if not getattr(self.metric, "fills", True):  # of all decisions together: no class can be left out
+            return self
+        held = np.bincount(self.truth[self.truth >= 0], minlength=self.classes) > 0
+        return replace(self, scored=tuple(at for at in self.scored if held[at]))
+
     def by_class(self, weights: np.ndarray | None = None) -> np.ndarray | None:
         every = np.ones((1, len(self.truth))) if weights is None else self._of_samples(weights)
         found = self._metric.by_class_of_many(self, every)

@@ -112,6 +112,10 @@ class CountedMetric(Metric):
         """Scores of parts of a whole, where what a part lacks is taken as in the whole."""
         return self.of_counts(counts, scored)
 
+    def of_held(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray:
+        """Scores of parts by themselves, where a class without a sample in a part doesn't count (`Tally.by_held`)."""
+        return self.of_counts(counts, scored)
+
     def by_class(self, counts: np.ndarray, scored: Sequence[int]) -> np.ndarray | None:
         """Scores (..., C) of each class or target."""
         return None
@@ -130,6 +134,10 @@ class WeighedMetric(Metric):
     def weighted(self, truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Scores (D,) with samples counted so often, weights (D, N); NaN where it isn't defined."""
         raise NotImplementedError
+
+    def said_of_held(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """What is predicted, less what would count as 0 only because no sample is of it (`Tally.by_held`)."""
+        return predicted
 
     def by_class(self, truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
         """Scores (D, C) of each class or target."""

@@ -122,6 +122,9 @@ class ProbabilisticF1(ColumnMetric):
         found = ratio((1 + squared) * precision * recall, squared * precision + recall)
         return np.where(true + right + wrong > 0, np.nan_to_num(found), np.nan)
 
+    def each_held(self, counts: np.ndarray) -> np.ndarray:
+        return np.where(counts[..., 0] > 0, self.each(counts), np.nan)
+
     def classes(self, task: Task, scored: tuple[int, ...]) -> tuple[str, ...]:
         return task.classes[1:] if binary(task) else task.classes
 

@@ -48,7 +48,7 @@ class Tally(ABC):
         """The official metric (D,) with rows counted so often, weights (D, n) not negative.
 
         What a weighting lacks of the whole (a class without a sample) is taken as in the whole, or left out: by itself
-        it moves no score.
+        it moves no score. NaN where a weighting has none, as where an organisers' function fails.
         """
 
     @abstractmethod
@@ -73,6 +73,14 @@ class Tally(ABC):
 
     def as_part(self) -> "Tally":
         """As of a part of the samples, which may have no score: NaN, where of all of them it is an error."""
+        return self
+
+    def by_held(self) -> "Tally":
+        """The same rows, of which a class without a sample among them doesn't count: to compare parts of the samples.
+
+        Officially it may count as 0 where it is said, and not at all where it isn't: on any part without it who can
+        find it would seem worse than who never says it.
+        """
         return self
 
     def without_each(self) -> np.ndarray:
@@ -144,8 +152,25 @@ class Counts(Tally):
     def holds(self) -> np.ndarray | None:
         return self.metric.holds(self.counts)
 
+    def by_held(self) -> "Counts":
+        return HeldCounts(self.metric, self.counts, self.scored)
+
     def arrays(self) -> dict[str, np.ndarray]:
         return {"counts": self.counts}
+
+
+@dataclass(frozen=True, eq=False)
+class HeldCounts(Counts):
+    """Scored as `by_held` has it, every weighting too: nothing is taken from the whole."""
+
+    def score(self) -> float:
+        return float(self.metric.of_held(self.whole, self.scored))
+
+    def scores(self, weights: np.ndarray) -> np.ndarray:
+        return self.metric.of_held(self.weighted(weights), self.scored)
+
+    def without_each(self) -> np.ndarray:
+        return self.metric.of_held(self.whole - self.counts, self.scored)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,9 +225,11 @@ class Samples(Tally):
             self.metric.weighted(self.truth, self.predicted, self._of_samples(weights[at : at + DRAWS]))
             for at in range(0, len(weights), DRAWS)
         ]
-        found = np.concatenate(parts) if parts else np.empty(0)
-        # a draw without what the metric needs (both classes, of AUC) says nothing
-        return np.where(np.isnan(found), self.score(), found)
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def by_held(self) -> "Samples":
+        said = self.metric.said_of_held(self.truth, self.predicted)
+        return self if said is self.predicted else replace(self, predicted=said)
 
     def _of_samples(self, weights: np.ndarray) -> np.ndarray:
         """Weights of rows (D, n) as those of their samples (D, s)."""

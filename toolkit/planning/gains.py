@@ -1,5 +1,6 @@
 """What a part gained: the cross-fitted score of the blend with its runs against that without them."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,10 +52,11 @@ class Gains:
         return Gain(difference / unit, (found.high - found.low) / WIDE / unit, unit)
 
     def _blended(self, runs: Sequence[Run]) -> tuple[Tally, float]:
-        """What the metric counts of it, and the standard error of its score."""
+        """What the metric counts of it, and the standard error of its score, or of an endless interval the score."""
         names = [run.name for run in runs]
         made = blend(self.labelled, names, views=NONE, adapt="none", device=self.device)
         clean = made.metrics["clean"]
         if self.known is None or self.known[0] != frozenset(names):
             self.known = frozenset(names), made.tally()
-        return self.known[1], max((clean["high"] - clean["low"]) / WIDE, 1e-9)
+        error = (clean["high"] - clean["low"]) / WIDE
+        return self.known[1], max(error if math.isfinite(error) else abs(clean["score"]), 1e-9)

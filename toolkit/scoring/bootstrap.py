@@ -12,6 +12,7 @@ from toolkit.outcome import FEW_GROUPS
 PERCENTILES = (2.5, 97.5)  # of what is shown as low and high
 AT_ONCE = 100  # draws: they bound the memory, as groups can be many
 DRAWN = 10_000_000  # groups in all draws together, beyond which fewer draws are made at once
+ENOUGH = 0.8  # of the draws, that have to have a score: one group without which there is none is in 63 % of them
 LEFT_OUT = 500  # groups of a metric without counts that are left out one by one; more of them in so many blocks
 
 
@@ -26,14 +27,29 @@ def score_interval(tally: Tally, groups: np.ndarray) -> tuple[float, float]:
 
     groups: integers (n,) that samples of one origin share. The percentile bootstrap over groups; below FEW_GROUPS of
     them `widened`. A class that a draw lacks is predicted as in all samples: left out, or as an IoU of 0, it would
-    move the score by itself.
+    move the score by itself. Draws that have no score, as where an organisers' function fails, are left out.
     """
     totals = tally.by_group(groups)
-    draws = score_draws([totals])[0]
+    score, draws = totals.score(), score_draws([totals])[0]
     if isinstance(getattr(totals, "each", totals), ManyClasses):
         # of classes with a sample or two a draw has fewer, or one twice: all draws may lie on one side of the score
-        draws = np.clip(draws + totals.score() - draws.mean(), *_range(tally))
-    return widened(totals.score(), draws, _left_out(totals), _range(tally))
+        draws = np.clip(draws + score - draws.mean(), *_range(tally))
+    return _with_unknown(totals, score, widened(score, draws, _left_out(totals), _range(tally)))
+
+
+def _with_unknown(totals: Tally, score: float, ends: tuple[float, float]) -> tuple[float, float]:
+    """The interval, as far as it would reach if classes that are said and never true scored as the others do.
+
+    Officially they count as 0, but nothing is known of them: the interval of that score alone would hold the truth of
+    few groups, which lack a rare class, in half as many cases as it says.
+    """
+    held = totals.by_held()
+    other = score if held is totals else held.score()
+    if not np.isfinite([score, other]).all() or abs(other - score) < 1e-12:
+        return ends
+    times = other / score if score else 1.0
+    low, high = (float(np.clip(other + (end - score) * times, *_range(totals))) for end in ends)
+    return min(ends[0], low), max(ends[1], high)
 
 
 def class_intervals(
@@ -70,7 +86,6 @@ def class_intervals(
     made: list[tuple[float, float] | None] = []
     for at, value in enumerate(found):
         held, mine = without[holds[:, at], at], drawn[known[:, at], at]
-        held, mine = np.where(np.isnan(held), value, held), np.where(np.isnan(mine), value, mine)
         able = holds[:, at].any() and not np.isnan(value)
         made.append(widened(float(value), mine, held, _range(tally)) if able else None)
     return made
@@ -86,18 +101,20 @@ def widened(
     """The percentile interval of resampled scores (draws,); of few groups, also what the jackknife's interval holds.
 
     without: the scores (n,) without each group in turn, which from FEW_GROUPS on only have to be as many; ends:
-    between which all scores lie. The percentile interval of few groups is too narrow: here it is joined with
-    score ± t · error (the jackknife's, Student's t with its degrees of freedom) on a scale where an interval ends
-    before what no score can be: the logit between two ends, the logarithm beyond one, itself where there is none
-    (Efron & Tibshirani 1993, ch. 11 to 13). Where all is right, or all wrong, no draw differs: the other end is that
-    of as many right groups (Clopper & Pearson 1934).
+    between which all scores lie. NaN: there is none; where too many draws have none, a few groups decide whether there
+    is a score at all, and it may be anything between the ends. The percentile interval of few groups is too narrow:
+    here it is joined with score ± t · error (the jackknife's, Student's t with its degrees of freedom) on a scale
+    where an interval ends before what no score can be: the logit between two ends, the logarithm beyond one, itself
+    where there is none (Efron & Tibshirani 1993, ch. 11 to 13). Where all is right, or all wrong, no draw differs: the
+    other end is that of as many right groups (Clopper & Pearson 1934).
     """
-    groups = len(without)
-    low, high = interval(draws)
+    groups, known = len(without), draws[~np.isnan(draws)]
+    without = np.where(np.isnan(without), score, without)
+    low, high = interval(known) if len(known) else (score, score)
     # a metric that was declared carelessly: what is beyond an end shows that there is none
     least = ends[0] if min(score, low) >= ends[0] else -math.inf
     most = ends[1] if max(score, high) <= ends[1] else math.inf
-    if groups < 2:
+    if groups < 2 or len(known) < ENOUGH * len(draws):
         return least, most
     bounded = math.isfinite(least) and math.isfinite(most)
     if not least < score < most:
@@ -141,9 +158,10 @@ def _freedom(without: np.ndarray) -> float:
 def jackknife_variance(without: np.ndarray) -> float:
     """A statistic's variance from its values (n,) without each group in turn (Miller 1974).
 
-    It errs on the safe side (Efron & Stein 1981).
+    It errs on the safe side (Efron & Stein 1981). Groups without which there is no value (NaN) are left out.
     """
-    return float((len(without) - 1) / len(without) * ((without - without.mean()) ** 2).sum())
+    known = without[~np.isnan(without)]
+    return float((len(known) - 1) / len(known) * ((known - known.mean()) ** 2).sum()) if len(known) else math.inf
 
 
 def _left_out(totals: Tally) -> np.ndarray:
@@ -183,7 +201,10 @@ def drawn_times(groups: int, seed: int = 0, draws: int = 1000) -> Iterator[np.nd
 
 
 def score_draws(tallies: Sequence[Tally], seed: int = 0, draws: int = 1000) -> np.ndarray:
-    """Scores (T, draws) of tallies of the same groups, a row each, in random draws of them, the same for all."""
+    """Scores (T, draws) of tallies of the same groups, a row each, in random draws of them, the same for all.
+
+    NaN where a draw has none.
+    """
     parts = [[tally.scores(times) for tally in tallies] for times in drawn_times(len(tallies[0]), seed, draws)]
     return np.concatenate(parts, axis=1)
 

@@ -9,7 +9,7 @@ from toolkit.metrics.tally import Counts, Tally
 from toolkit.outcome import number
 from toolkit.predictions import Predictions
 from toolkit.runs import Run, current_runs, without_handicap
-from toolkit.scoring.bootstrap import jackknife_variance, score_draws, without_groups
+from toolkit.scoring.bootstrap import ENOUGH, jackknife_variance, score_draws, without_groups
 
 SURE = 0.95  # from this probability on a difference is called one
 DRAWS = 2000
@@ -51,7 +51,8 @@ def compare(tallies: Sequence[Tally], other: Tally, groups: np.ndarray, draws: i
     same for all. The best of many is the best by luck too, so a difference has to be clearer than the clearest of any
     two in 95 % of the draws, each draw taken about what was observed (the max-T of Westfall & Young 1993 over all
     pairs, which makes up for choosing the other as the best of them). Of reports on equal runs at most 5 % then
-    call any worse. Few groups are allowed for by Student's t.
+    call any worse. Few groups are allowed for by Student's t. Draws in which one has no score are left out; where too
+    many have none nothing is distinguishable.
     """
     from scipy.stats import norm
     from scipy.stats import t as student
@@ -59,22 +60,25 @@ def compare(tallies: Sequence[Tally], other: Tally, groups: np.ndarray, draws: i
     totals = [one.by_group(groups) for one in (*tallies, other)]
     if not isinstance(other, Counts):
         draws = int(np.clip(LONG / (len(other) * len(totals)), FEWEST, draws))
-    scores, without = [one.score() for one in totals], [without_groups(one) for one in totals]
-    drawn = [one - one.mean() for one in score_draws(totals, draws=draws)]
-    clearest, freedom = np.zeros(draws), len(totals[0]) - 1
+    scores, metric, freedom = [one.score() for one in totals], other.metric, len(totals[0]) - 1
+    differences = [score - scores[-1] for score in scores[:-1]]
+    every = score_draws(totals, draws=draws)
+    told = every[:, ~np.isnan(every).any(0)]
+    if not freedom or told.shape[1] < ENOUGH * draws:
+        wide = metric.high - metric.low
+        return [Comparison(one, one - wide, one + wide, 0.0, metric.sign) for one in differences]
+    without = [without_groups(one) for one in totals]
+    drawn, clearest = told - told.mean(1, keepdims=True), np.zeros(told.shape[1])
     for at, one in enumerate(drawn):
         for before in drawn[:at]:
             apart = one - before
             clearest = np.maximum(clearest, np.abs(apart) / max(apart.std(), LEAST))
     limit = float(np.quantile(clearest, SURE))
-    reach = float(student.isf(norm.sf(limit), freedom)) if freedom else np.inf
-    metric, found = other.metric, []
-    for score, left, one in zip(scores[:-1], without, drawn, strict=False):
-        difference = score - scores[-1]
+    reach, found = float(student.isf(norm.sf(limit), freedom)), []
+    for difference, left, one in zip(differences, without, drawn, strict=False):
         error = max(float((one - drawn[-1]).std()), jackknife_variance(left - without[-1]) ** 0.5)
         beyond = abs(difference) / max(error, LEAST)
-        sure = float(np.mean(clearest < norm.isf(student.sf(beyond, freedom)))) if freedom else 0.0
-        wide = reach * error if freedom else metric.high - metric.low
+        sure, wide = float(np.mean(clearest < norm.isf(student.sf(beyond, freedom)))), reach * error
         found.append(Comparison(difference, difference - wide, difference + wide, sure, metric.sign))
     return found
 

@@ -88,14 +88,25 @@ def pooled_merit(folds: Iterable[FoldTally]) -> float:
     return float(tally.metric.sign * tally.score())
 
 
+def part_score(folds: Iterable[FoldTally]) -> float:
+    """The metric over the samples of some of the folds, by the classes that have one there (`Tally.by_held`)."""
+    return pooled(folds).by_held().score()
+
+
+def part_merit(folds: Iterable[FoldTally]) -> float:
+    """The same with its sign turned where the lower score is the better one."""
+    tally = pooled(folds).by_held()
+    return float(tally.metric.sign * tally.score())
+
+
 def merits_by_fold(candidates: Sequence[Folds]) -> np.ndarray:
-    """Merits (T, K) of T candidates on each of the same K folds, by the folds' numbers.
+    """Merits (T, K) of T candidates on each of the same K folds, by the folds' numbers, of classes that these have.
 
     A fold in which the metric isn't defined, such as one without both classes, is taken to be as all folds together.
     """
     found = []
     for folds in candidates:
-        each = [pooled_merit([fold]) for fold in in_order(folds)]
+        each = [part_merit([fold]) for fold in in_order(folds)]
         found.append([pooled_merit(folds) if np.isnan(one) else one for one in each])
     return np.array(found)
 
@@ -148,7 +159,7 @@ def worth_of_best(candidates: Sequence[Folds], orders: Orders = ()) -> Selection
     sign, folds = ordered[0][0].tally.metric.sign, range(len(ordered[0]))
     totals = [_one_row_a_fold(each) for each in ordered]
     naive = sign * np.array([total.score() for total in totals])
-    rest = [[total[[j for j in folds if j != k]].score() for k in folds] for total in totals]
+    rest = [[total[[j for j in folds if j != k]].by_held().score() for k in folds] for total in totals]
     parts = np.nan_to_num(sign * np.array(rest), nan=-np.inf).argmax(0)
     taken = [ordered[best][k] for k, best in enumerate(parts)]
     together, groups = pooled(taken), np.concatenate([fold.groups for fold in taken])

@@ -2,13 +2,15 @@
 
 A corruption is scored on its own triples, in which its five severities weigh the same; what these lack (a class, a
 value) is taken as in all triples, and where the metric isn't defined on them, as AUC on one class, all triples' score
-stands for them.
+stands for them. A draw of the triples in which it isn't defined says nothing of the corruption.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 
+from toolkit.metrics.metric import ratio
 from toolkit.metrics.organisers import Called
 from toolkit.metrics.tally import Counts, Tally
 from toolkit.scoring.bootstrap import drawn_times, jackknife_variance
@@ -36,8 +38,8 @@ class TalliedTriples:
         cells = np.stack([self._of(np.flatnonzero(self.cell == c), weights) for c in range(self.members * SEVERITIES)])
         return self._corruptions(weights), cells.T.reshape(len(weights), self.members, SEVERITIES)
 
-    def _corruptions(self, weights: np.ndarray) -> np.ndarray:
-        """Scores (D, S) with triples counted so often, weights (D, T)."""
+    def _corruptions(self, weights: np.ndarray, drawn: bool = False) -> np.ndarray:
+        """Scores (D, S) with triples counted so often, weights (D, T); drawn: NaN also where the metric has none."""
         found = []
         for rows in self.rows:
             severity = self.cell[rows] % SEVERITIES == np.arange(SEVERITIES)[:, None]  # (5, t)
@@ -46,11 +48,11 @@ class TalliedTriples:
             seen = np.maximum((numbers > 0).sum(1, keepdims=True), 1)
             evenly = numbers.sum(1, keepdims=True) / np.maximum(numbers, 1e-12) / seen
             factor = np.where(numbers > 0, evenly, 0) @ severity.astype(float)
-            found.append(self._of(rows, own * factor, chosen=True))
+            found.append(self._of(rows, own * factor, chosen=True, drawn=drawn))
         return np.stack(found, axis=1)
 
-    def _of(self, rows: np.ndarray, weights: np.ndarray, chosen: bool = False) -> np.ndarray:
-        """Scores (D,) of some triples; chosen: the weights (D, ...) are of these alone."""
+    def _of(self, rows: np.ndarray, weights: np.ndarray, chosen: bool = False, drawn: bool = False) -> np.ndarray:
+        """Scores (D,) of some triples; chosen: the weights (D, ...) are of these alone; drawn: as `_corruptions`."""
         own = weights if chosen else weights[:, rows]
         if not len(rows):
             return np.full(len(own), np.nan)
@@ -59,13 +61,27 @@ class TalliedTriples:
             summed = (own @ counts.reshape(len(rows), -1)).reshape(len(own), *counts.shape[1:])
             made = self.tally.metric.as_in(self.tally.whole, summed, self.tally.scored)
         else:
-            made = self.tally[rows].scores(own)
-        made = np.where(np.isnan(made), self.pooled, made)
+            part = self.tally[rows]
+            made = part.scores(own)
+            if not drawn and np.isnan(made).any():  # what it needs may be in rows that don't count here
+                made = np.where(np.isnan(made), part.score(), made)
+        if not drawn:
+            made = np.where(np.isnan(made), self.pooled, made)
         return np.asarray(np.where(own.sum(1) > 0, made, np.nan))
 
+    @cached_property
+    def _whole(self) -> np.ndarray:
+        """Scores (S,) of corruptions with all triples."""
+        return self._corruptions(np.ones((1, len(self.cell))))[0]
+
     def _means(self, weights: np.ndarray) -> np.ndarray:
-        """Stress scores (D,) with triples counted so often."""
-        return np.asarray(np.nanmean(self._corruptions(weights), axis=1))
+        """Stress scores (D,) with triples counted so often; NaN where the metric has none under any corruption."""
+        if isinstance(self.tally, Counts):
+            return np.asarray(np.nanmean(self._corruptions(weights), axis=1))
+        # by how much those are moved that have a score: were it the mean of them, it would move by which they are
+        moved = self._corruptions(weights, drawn=True) - self._whole
+        known = ~np.isnan(moved)
+        return np.asarray(np.nanmean(self._whole) + ratio(np.where(known, moved, 0).sum(1), known.sum(1)))
 
     def draws(self, group: np.ndarray, draws: int = DRAWS) -> np.ndarray:
         """Stress scores (draws,) under resampling of groups; the same groups make the same draws.
@@ -79,8 +95,10 @@ class TalliedTriples:
         drawn = np.concatenate(
             [self._means(times[:, group].astype(float)) for times in drawn_times(int(group.max()) + 1, draws=draws)]
         )
-        error = np.sqrt(jackknife_variance(self.without(group)))
-        return drawn.mean() + (drawn - drawn.mean()) * max(1.0, error / max(drawn.std(), 1e-12))
+        if np.isnan(drawn).all():
+            return drawn
+        error, middle = np.sqrt(jackknife_variance(self.without(group))), np.nanmean(drawn)
+        return middle + (drawn - middle) * max(1.0, error / max(np.nanstd(drawn), 1e-12))
 
     def without(self, group: np.ndarray) -> np.ndarray:
         """Stress scores without each group in turn, or each of BLOCKS blocks of many groups."""

@@ -57,7 +57,9 @@ class Weighted(Tally):
     def score(self) -> float:
         if isinstance(self.each, ManyClasses):
             return self.each.weighted_score(self.weight)
-        return float(self.each.scores(self.weight[None])[0])
+        found = float(self.each.scores(self.weight[None])[0])
+        # rows are repeated for a function that knows no weights: one that it needs may be gone
+        return self.each.score() if np.isnan(found) else found
 
     def scores(self, weights: np.ndarray) -> np.ndarray:
         found: np.ndarray = self.each.scores(weights[:, self.row] * self.weight)

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import t as student
 
-from toolkit.metrics.tally import Counts, Tally
 from toolkit.scoring.bootstrap import jackknife_variance, without_groups
 from toolkit.scoring.selection import (
     Folds,
     FoldTally,
     in_order,
     merits_by_fold,
+    part_merit,
+    part_score,
     pooled,
-    pooled_merit,
     pooled_score,
     residual_variance,
 )
@@ -45,10 +45,10 @@ class Noise:
 def worse(trial: Folds, best: Folds, noise: Noise | None = None) -> float:
     """The p-value of "the trial is at least as good as the best", from the folds that both have; 1 without any.
 
-    The difference of the two official scores is divided by its standard error from the jackknife: both scores
-    anew without each group in turn. So it is paired, samples of one origin count once, and a metric that has no value
-    for a single group, as mean IoU, needs no rule of its own. Student's t gives the p-value; it is never below that of
-    n equal signs.
+    Of classes that have a sample there. The difference of the two scores is divided by its standard error from the
+    jackknife: both scores anew without each group in turn. So it is paired, samples of one origin count once, and a
+    metric that has no value for a single group, as mean IoU, needs no rule of its own. Student's t gives the p-value;
+    it is never below that of n equal signs.
 
     That error is of the samples alone: the same recipe with another seed differs more. `noise` (`fold_noise`) has
     what folds disagree on beyond it; the larger of the two p-values counts. And the best of many has been lucky:
@@ -59,13 +59,13 @@ def worse(trial: Folds, best: Folds, noise: Noise | None = None) -> float:
     ours, theirs = _shared(trial, best)
     if not ours:
         return 1.0
-    mine, other = pooled(ours), pooled(theirs)
+    mine, other = pooled(ours).by_held(), pooled(theirs).by_held()
     sign, groups = mine.metric.sign, len(mine)
     difference = sign * (other.score() - mine.score())
     difference -= noise.luck if noise else 0.0
     if not difference > 0 or groups < 2:
         return 1.0
-    variance = jackknife_variance(_without_each(other) - _without_each(mine))
+    variance = jackknife_variance(without_groups(other) - without_groups(mine))
     p = max(_tail(difference, variance, groups - 1), 0.5**groups)
     if noise is None:
         return p
@@ -95,22 +95,20 @@ def below_median(trial: Folds, finished: Sequence[Folds]) -> bool:
     done = {fold.number for fold in trial}
     if len(finished) < FINISHED or len(done) in (0, len(finished[0])):
         return False
-    there = [pooled_merit([fold for fold in folds if fold.number in done]) for folds in finished]
-    return pooled_merit(trial) < float(np.median(there))
+    there = [part_merit([fold for fold in folds if fold.number in done]) for folds in finished]
+    return part_merit(trial) < float(np.median(there))
 
 
 def fold_change(done: Collection[int], finished: Sequence[Folds]) -> float:
     """How the score on all folds differs from that on these, in the mean of the finished trials; 0 without any."""
-    changes = [
-        pooled_score(folds) - pooled_score([fold for fold in folds if fold.number in done]) for folds in finished
-    ]
+    changes = [pooled_score(folds) - part_score([fold for fold in folds if fold.number in done]) for folds in finished]
     known = [change for change in changes if not np.isnan(change)]
     return float(np.mean(known)) if known else 0.0
 
 
 def expected_score(trial: Folds, finished: Sequence[Folds]) -> float:
     """What a trial with these folds is likely to have on all."""
-    return pooled_score(trial) + fold_change([fold.number for fold in trial], finished)
+    return part_score(trial) + fold_change([fold.number for fold in trial], finished)
 
 
 def fold_noise(finished: Sequence[Folds]) -> Noise | None:
@@ -177,13 +175,6 @@ def _shared(trial: Folds, best: Folds) -> tuple[list[FoldTally], list[FoldTally]
         if not np.array_equal(one.groups, two.groups):
             raise ValueError(f"fold {one.number} of the two trials has other groups")
     return mine, other
-
-
-def _without_each(tally: Tally) -> np.ndarray:
-    """Scores without each group. What is compared here is the folds alone, so nothing is taken from the whole."""
-    if not isinstance(tally, Counts):
-        return without_groups(tally)
-    return np.asarray(tally.metric.of_counts(tally.whole - tally.counts, tally.scored))
 
 
 def _tail(difference: float, variance: float, freedom: int) -> float:
