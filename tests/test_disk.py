@@ -1,6 +1,8 @@
 """Sizes as people write them, and the room that is asked for."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,3 +30,27 @@ def test_what_the_workspace_holds_counts(tmp_path: Path) -> None:
     ):
         need(workspace, 2000, "this", " or less")
     assert need(workspace, 0, "this")
+
+
+def test_what_others_remove_meanwhile_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "gone", "z"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(bytes(2000))
+    (tmp_path / "file").write_bytes(bytes(2000))
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "file")
+    scan, look = os.scandir, os.lstat
+
+    def scandir(folder: Any) -> Any:
+        if Path(folder).name == "gone":
+            raise FileNotFoundError(2, "No such file or directory", str(folder))
+        return scan(folder)
+
+    def lstat(path: Any) -> Any:
+        if Path(path) == tmp_path / "z" / "file":
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(os, "lstat", lstat)
+    assert bytes_in(tmp_path) == 4000
+    assert bytes_in(tmp_path / "nothing") == 0

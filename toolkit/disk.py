@@ -4,6 +4,8 @@ import errno
 import os
 import re
 import shutil
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from toolkit.errors import UserError
@@ -39,18 +41,22 @@ RESERVE = 10**9  # bytes that are left free: a full disk stops other programs to
 UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
+class NoRoom(UserError):
+    """What is to be written has no room: no fault of what is read."""
+
+
 def need(workspace: Workspace, size: int, what: str, instead: str = "") -> str:
     """What is to be written and how much room there is, as a sentence.
 
     size: bytes that come on top of what the workspace holds; what: what takes them, such as "decoding 9 images";
-    instead: what else can be done where there is no room. UserError where the disk would be left with less than
+    instead: what else can be done where there is no room. NoRoom where the disk would be left with less than
     RESERVE, or the workspace would take more than its `max_disk`.
     """
     said = need_room(workspace.folder, size, what, f"choose another --workspace{instead}")
     if workspace.max_disk is not None and size:
         taken = bytes_in(workspace.folder)
         if taken + size > workspace.max_disk:
-            raise UserError(
+            raise NoRoom(
                 f"{what} takes {in_bytes(size)} in {workspace.folder}, which holds {in_bytes(taken)} already, and "
                 f"--max-disk is {in_bytes(workspace.max_disk)}; give more{instead}"
             )
@@ -58,22 +64,32 @@ def need(workspace: Workspace, size: int, what: str, instead: str = "") -> str:
 
 
 def need_room(folder: Path, size: int, what: str, instead: str) -> str:
-    """As `need`, of any folder, which may not be there yet. UserError where the disk would be left with less than
+    """As `need`, of any folder, which may not be there yet. NoRoom where the disk would be left with less than
     RESERVE; instead: what to do then other than to make room.
     """
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     free, said = shutil.disk_usage(there).free, f"{what} takes {in_bytes(size)} in {folder}"
     if size > free - RESERVE:
-        raise UserError(
+        raise NoRoom(
             f"{said}, where {in_bytes(free)} are free and {in_bytes(RESERVE)} stay so; make room, or {instead}"
         )
     return f"{said}, {in_bytes(free)} are free"
 
 
 def bytes_in(folder: Path) -> int:
-    """What the files below a folder take on the disk."""
-    files = (path.lstat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return sum(min(file.st_size, file.st_blocks * 512) for file in files)
+    """What the files below a folder take on the disk, while others may write and remove some of them."""
+    total = 0
+    for home, _, names in os.walk(folder, onerror=_unless_gone):
+        for name in names:
+            with suppress(FileNotFoundError):
+                file = os.lstat(os.path.join(home, name))
+                total += min(file.st_size, file.st_blocks * 512) if stat.S_ISREG(file.st_mode) else 0
+    return total
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | PermissionError):
+        raise error
 
 
 def in_bytes(size: float) -> str:

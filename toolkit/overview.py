@@ -1,6 +1,7 @@
 """A competition at a glance: what was run, what is best, what was handed in, what takes the disk, what comes next."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
@@ -206,5 +207,6 @@ def disk_by_kind(workspace: Workspace) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for one in sorted(workspace.folder.glob("*")):
         kind = KINDS.get(one.name, "other")
-        sizes[kind] = sizes.get(kind, 0) + (bytes_in(one) if one.is_dir() else one.stat().st_size)
+        with suppress(FileNotFoundError):  # another command may work here
+            sizes[kind] = sizes.get(kind, 0) + (bytes_in(one) if one.is_dir() else one.stat().st_size)
     return {kind: size for kind, size in sizes.items() if size}

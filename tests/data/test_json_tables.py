@@ -64,3 +64,15 @@ def test_what_is_no_table_of_images_is_a_sentence(tmp_path: Path) -> None:
         rows(tmp_path / "a.json", "{")
     with pytest.raises(UserError, match=r"b\.json does not exist"):
         json_table(tmp_path / "b.json")
+
+
+def test_of_several_lists_the_longest_is_not_taken_for_all(tmp_path: Path) -> None:
+    content = {"train": [{"name": "1.jpg", "label": 3}], "test": [{"name": "2.jpg"}, {"name": "3.jpg"}], "year": 2022}
+    with pytest.raises(UserError, match=r"2 lists of records, train, test: say which .*json_table\(…, part='train'\)"):
+        rows(tmp_path / "a.json", content)
+    assert json_table(tmp_path / "a.json", part="train").to_dict("records") == [{"name": "1.jpg", "label": "3"}]
+    with pytest.raises(UserError, match=r"a\.json has no list of records 'val', it has train, test"):
+        json_table(tmp_path / "a.json", part="val")
+    by_image = {f"{at}.jpg": [{"label": at}] for at in range(9)}
+    with pytest.raises(UserError, match="9 lists of records"):
+        rows(tmp_path / "a.json", by_image)

@@ -284,3 +284,53 @@ def test_what_stands_for_an_empty_mask_and_lines_behind_a_blank_one(empty: str, 
 @pytest.mark.parametrize("text", ["", " ", "-1", None, float("nan")])
 def test_what_tables_hold_where_a_mask_is_empty(text: str | float | None) -> None:
     assert not from_run_lengths(text, (4, 5)).any()
+
+
+def test_a_picture_of_a_label_goes_by_its_colours_whatever_the_palettes_order(tmp_path: Path) -> None:
+    shape = np.zeros((16, 16), np.uint8)
+    shape[3:7, 4:9] = 1
+    white_first = Image.fromarray(1 - shape, "P")
+    white_first.putpalette([255, 255, 255, 0, 0, 0])
+    white_first.save(tmp_path / "a.png")
+    Image.fromarray(shape * 255).convert("RGB").quantize(2).save(tmp_path / "b.png")
+    for name in ("a.png", "b.png"):
+        assert (label_mask_files([{"road": tmp_path / name}], LABELS)[0] == shape).all()
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_smeared_edges_of_a_label_are_asked_about(suffix: str, tmp_path: Path) -> None:
+    shape = np.zeros((64, 64), np.uint8)
+    cv2.circle(shape, (30, 33), 14, 255, -1)
+    path = tmp_path / f"mask.{suffix}"
+    cv2.imwrite(str(path), cv2.GaussianBlur(shape, (5, 5), 1) if suffix == "png" else shape)
+    with pytest.raises(UserError, match=r"has several values beside 0 \(.*, …\).* above=127\) takes"):
+        label_mask_files([{"road": path}], LABELS)[0]
+    assert ((label_mask_files([{"road": path}], LABELS, above=127)[0] > 0) != (shape > 0)).sum() < 8
+    assert (label_mask_files([{"road": path}], LABELS, above=0)[0] > 0).sum() > (shape > 0).sum() + 40
+
+
+@pytest.mark.parametrize("odd", [1.9, np.nan])
+def test_fractions_are_no_classes(odd: float, tmp_path: Path) -> None:
+    Image.fromarray(CLASS.astype(np.float32)).save(tmp_path / "a.tif")
+    assert (mask_files([tmp_path / "a.tif"], CLASSES)[0] == CLASS).all()
+    Image.fromarray(np.where(CLASS == 1, odd, CLASS).astype(np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(UserError, match=f"a.tif has the value {odd}, expected whole numbers"):
+        mask_files([tmp_path / "a.tif"], CLASSES)[0]
+
+
+@pytest.mark.parametrize(
+    ("part", "missing", "said"),
+    [
+        ("images", "height", "the image a.jpg has no height and width"),
+        ("images", "file_name", "isn't COCO's JSON .*'file_name'"),
+        ("annotations", "image_id", "isn't COCO's JSON .*'image_id'"),
+        ("annotations", "category_id", "isn't COCO's JSON .*'category_id'"),
+    ],
+)
+def test_what_cocos_json_lacks_is_named(part: str, missing: str, said: str, tmp_path: Path) -> None:
+    square = {"id": 1, "image_id": 3, "category_id": 5, "segmentation": [[1, 1, 4, 1, 4, 3, 1, 3]]}
+    content = json.loads(coco(tmp_path / "a.json", [square]).read_text())
+    del content[part][-1][missing]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=said):
+        coco_masks(tmp_path / "a.json", LABELS)[1].read(1)

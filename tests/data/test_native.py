@@ -1,21 +1,26 @@
 """Masks at the size of the organisers' pictures: read once, kept beside the targets that are cut from them."""
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from tests import tiny
 from toolkit import Masks, MeanIoU, Places, Project, Samples, Segmentation, image_folder
+from toolkit.data import origin
 from toolkit.data.data_folder import data_hash, hash_dataset, open_dataset
 from toolkit.data.labelled import open_labelled
 from toolkit.data.loading import load
 from toolkit.data.native import cut
+from toolkit.disk import NoRoom
 from toolkit.errors import UserError
 from toolkit.images.places import check_places
 from toolkit.progress import SILENT
@@ -197,3 +202,28 @@ def test_what_a_kill_left_of_the_masks_is_removed(tmp_path: Path) -> None:
     assert any(tmp_path.rglob(".scratch.*.partial/*"))
     loaded(tmp_path)
     assert not [*tmp_path.rglob(".scratch.*.partial")]
+
+
+def test_room_is_asked_for_before_masks_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(tmp_path / "raw")
+    free = shutil.disk_usage(tmp_path)._replace(free=1_000_001_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    with pytest.raises(NoRoom, match=r"keeping 6 masks at the size of each picture takes .* make room"):
+        loaded(tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr("toolkit.data.rehearsal.rehearse", lambda *_: None)
+    ready = loaded(tmp_path)
+    reads = origin.Reading(ready.competition, ready.workspace, ready.raw)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    with pytest.raises(NoRoom):  # and not that the files are others
+        reads.same(pd.DataFrame(), pd.DataFrame())
+
+
+def test_masks_have_their_place_before_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int, begin: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    draw(tmp_path / "raw")
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(OSError, match=r"No space left on device: .*targets\.npy"):
+        loaded(tmp_path)

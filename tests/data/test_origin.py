@@ -13,7 +13,7 @@ import pytest
 
 from tests import tiny
 from tests.tiny import in_files, prepare, project
-from toolkit import Npz, Project, UserError
+from toolkit import Npz, Project, Samples, UserError, channel_files, image_folder
 from toolkit.competition import Competition
 from toolkit.data import loading, origin
 from toolkit.data.data_folder import data_hash
@@ -192,3 +192,31 @@ def test_a_workspace_of_before_is_checked_by_what_it_knows(ready: Project) -> No
     again(ready).labelled()
     loading.load(ready.competition, ready.workspace, ready.raw)
     assert read_json(ready.workspace.data / origin.TASK)["classes"] == ["red", "green", "blue"]
+
+
+def with_stains(folder: Path, seed: int, size: int) -> None:
+    """The practice images, each channel in a file of its own."""
+    tiny.practice(folder, seed, size)
+    raw = folder / "raw"
+    for part, images in (("train", Npz(raw / "data.npz")["images"]), ("test", np.load(raw / "test.npy"))):
+        (raw / part).mkdir()
+        for row, image in enumerate(images):
+            for channel in range(3):
+                cv2.imwrite(str(raw / part / f"{row:03}_w{channel + 1}.png"), image[..., channel])
+
+
+def of_stains(folder: Path) -> Samples:
+    targets = Npz(folder / "data.npz")["targets"]
+    train, test = (
+        channel_files(image_folder(folder / part, "*_w1.png"), ("_w1", "_w2", "_w3")) for part in ("train", "test")
+    )
+    return Samples(train, targets, groups=np.arange(len(targets)) // 3, test_images=test)
+
+
+def test_a_file_of_any_channel_is_one_that_is_read(tmp_path: Path) -> None:
+    ready = prepare(tmp_path, of=replace(tiny.looking, load=of_stains, practice=with_stains))
+    (ready.raw / "train" / "notes.png").write_text("1")  # that nobody reads
+    again(ready).labelled()
+    cv2.imwrite(str(ready.raw / "train" / "001_w3.png"), np.zeros((8, 8), np.uint8))
+    with pytest.raises(UserError, match=r"1 changed: train/001_w3\.png"):
+        again(ready).labelled()

@@ -1,5 +1,7 @@
 """Rows of one file are images, whatever the file; what isn't there is named."""
 
+import errno
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -187,3 +189,34 @@ def test_columns_of_pixels_are_in_the_order_of_their_numbers(tmp_path: Path, suf
     table, path = table[sorted(table.columns)], tmp_path / f"sorted{suffix}"
     table.to_csv(path, index=False) if suffix == ".csv" else table.to_parquet(path)
     assert (array_files(path, "pixel", shape=(3, 4)).stored(0) == wanted).all()
+
+
+def test_what_is_held_of_many_files_is_known_without_holding_all(tmp_path: Path) -> None:
+    made = np.zeros((10, 512, 512), np.uint8)
+    for at in range(12):
+        np.savez_compressed(tmp_path / f"{at:02}.npz", images=made)
+    images = array_files(sorted(tmp_path.glob("*.npz")), "images")
+    array_files_module._opened.cache_clear()
+    tracemalloc.start()
+    try:
+        assert bytes_in_each(images) == 4 * made.nbytes
+        assert tracemalloc.get_traced_memory()[1] < 6.5 * made.nbytes
+    finally:
+        tracemalloc.stop()
+        array_files_module._opened.cache_clear()
+
+
+def test_texts_of_pixels_count_by_their_letters(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("label,pixels\n" + f"1,{' '.join(['123'] * 400)}\n" * 50)
+    assert bytes_in_each(array_files(path, "pixels", shape=(20, 20))) == path.stat().st_size
+
+
+def test_too_many_open_files_is_no_fault_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    np.save(tmp_path / "a.npy", IMAGES)
+    monkeypatch.setattr(np, "load", full)
+    with pytest.raises(OSError, match="Too many open files"):
+        array_files(tmp_path / "a.npy")

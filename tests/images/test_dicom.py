@@ -81,3 +81,12 @@ def test_a_file_without_an_image_or_cut_short_is_refused() -> None:
         decoded(packed(STORED)[:300])
     with pytest.raises(ValueError, match="can't be read: The number of bytes"):
         decoded(packed(STORED)[:-40])
+
+
+def test_tags_that_are_empty_say_nothing() -> None:
+    assert (decoded(packed(STORED, RescaleSlope=None, RescaleIntercept=None)) == STORED).all()
+    assert (decoded(packed(STORED, RescaleSlope=None, RescaleIntercept=-5)) == STORED - 5.0).all()
+    assert (decoded(packed(STORED, RescaleSlope=2)) == STORED * 2.0).all()
+    plain = decoded(packed(STORED), window=True)
+    for tags in ({"WindowWidth": None, "WindowCenter": None}, {"WindowWidth": 1000}, {"WindowCenter": 7}):
+        assert (decoded(packed(STORED, **tags), window=True) == plain).all()

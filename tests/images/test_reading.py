@@ -60,6 +60,7 @@ KINDS: dict[str, tuple[bytes, str]] = {
     "AVIF": (packed(COLOUR, "AVIF"), "RGB"),
     "TGA": (packed(COLOUR, "TGA"), "RGB"),
     "PPM": (packed(COLOUR, "PPM"), "RGB"),
+    "PBM": (packed(Image.fromarray(GREY > 99), "PPM"), "L"),
     "JPEG 2000": (packed(COLOUR, "JPEG2000"), "RGB"),
     "grey JPEG 2000": (packed(GREY, "JPEG2000"), "L"),
     "TIFF": (packed(COLOUR, "TIFF"), "RGB"),

@@ -148,6 +148,20 @@ def test_several_masks_an_image_in_folders_of_other_names(home: Path, tmp_path: 
     assert [int(one.sum()) for one in samples.targets] == [(at + 2) ** 2 for at in range(HOMES)]
 
 
+def test_smeared_edges_of_several_masks_an_image_are_no_part_of_them(home: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for at in range(HOMES):
+        picture(data / f"id{at}" / "image" / f"id{at}.png", 1, SIDE, SIDE)
+        made = np.zeros((SIDE, SIDE), np.uint8)
+        made[8:16, 8:16] = 255
+        (data / f"id{at}" / "mask").mkdir()
+        for nucleus, one in enumerate((made, made[::-1])):
+            assert cv2.imwrite(str(data / f"id{at}" / "mask" / f"{nucleus}.png"), cv2.GaussianBlur(one, (3, 3), 0.5))
+    assert not new_competition(home, data).fault
+    _, samples = samples_of(home, data)
+    assert {int(one.sum()) for one in samples.targets} == {64}
+
+
 def greys(folder: Path, number: int, *values: Sequence[int]) -> None:
     """The last of the images has the last of these values, others the first."""
     for at in range(number):

@@ -177,3 +177,31 @@ def test_a_search_logs_its_trials_and_their_scores(tmp_path: Path) -> None:
     logs = project.workspace.folder / "log" / "tensorboard"
     assert found.run is not None and len(scalars(logs / found.run.name / "fold_1", "loss")) == 2
     assert scalars(logs / found.run.name, "CV score") == {0: [pytest.approx(found.run.score)]}
+
+
+@pytest.mark.parametrize(
+    ("address", "look"),
+    [
+        ("https://me:s3cret@flow.example.com:5000/a?token=s3cret", "https://flow.example.com:5000/a"),
+        ("http://flow.example.com", "http://flow.example.com"),
+        ("postgresql://me:s3cr@t@db.example.com/a", 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'),
+        ("sqlite:////tmp/a.db", "mlflow ui --backend-store-uri sqlite:////tmp/a.db"),
+    ],
+)
+def test_where_to_look_says_no_password(
+    address: str, look: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toolkit.tracking.mlflow_log import MLflow
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert MLflow(tmp_path).look == look
+
+
+def test_what_fails_is_told_without_its_password() -> None:
+    heard = tiny.Heard()
+
+    def refused(event: Any) -> None:
+        raise OSError("API request to https://me:s3cret@flow.example.com/api failed")
+
+    trackers._Guarded("mlflow", refused, heard)(None)  # type: ignore[arg-type]
+    assert "request to https://flow.example.com/api failed" in heard.lines[-1]

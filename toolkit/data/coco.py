@@ -1,7 +1,6 @@
 """Masks in COCO's JSON: polygons and run lengths (https://cocodataset.org/#format-data)."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,17 +26,21 @@ def coco_masks(path: Path, task: MaskTask) -> tuple[list[str], Masks]:
         content = json.loads(path.read_text(encoding="utf-8"))
         categories = {one["id"]: one["name"] for one in content["categories"]}
         images, annotations = content["images"], content["annotations"]
+        of_image: dict[Any, list[dict[str, Any]]] = {one["id"]: [] for one in images}
+        for one in annotations:
+            of_image.setdefault(one["image_id"], []).append(one)
+        found = {categories.get(one["category_id"], one["category_id"]) for one in annotations}
+        names = [one["file_name"] for one in images]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} isn't COCO's JSON of images, annotations and categories: {error!r}") from None
-    of_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for one in annotations:
-        of_image[one["image_id"]].append(one)
-    unknown = {categories.get(one["category_id"], one["category_id"]) for one in annotations} - set(task.classes)
+    unknown = found - set(task.classes)
     if unknown:
         known = ", ".join(task.classes)
         raise UserError(f"{path} has the category {sorted(map(str, unknown))[0]!r}, expected {known}")
 
     def read(row: int) -> np.ndarray:
+        if {"height", "width"} - set(images[row]):
+            raise UserError(f"{path}: the image {names[row]} has no height and width, which its mask needs")
         shape = (images[row]["height"], images[row]["width"])
         return together(of_annotations(row, shape), task, shape)
 
@@ -58,7 +61,7 @@ def coco_masks(path: Path, task: MaskTask) -> tuple[list[str], Masks]:
             yield categories[one["category_id"]], mask, where
             del mask
 
-    return [one["file_name"] for one in images], Masks(len(images), read)
+    return names, Masks(len(images), read)
 
 
 def _pixels(given: dict[str, Any]) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from toolkit.errors import UserError
+from toolkit.errors import UserError, listed
 
 BETWEEN = "|"  # labels of a list, in a cell
 FORMS = "a list of records, {name: label}, {name: {…}}, or COCO's images, annotations and categories"
@@ -16,13 +16,14 @@ LEFT_OUT = object()  # a list that is no cell
 Record = dict[str, Any]
 
 
-def json_table(path: Path) -> pd.DataFrame:
+def json_table(path: Path, part: str = "") -> pd.DataFrame:
     """All that a JSON file says of images as text, blank where it says nothing: `target_table(json_table(path), …)`.
 
     A row a record of a list (`[{"file": "1.jpg", "label": "cat"}, …]`, also one a line), or an entry of `{"1.jpg":
     "cat"}`, `{"1.jpg": {…}}`, `{"cat": ["1.jpg", …]}`, whose columns are called `name` and `label`. Of COCO's images,
     annotations and categories, joined by their ids, a row an annotation. Lists of words are joined by `|`, other lists
-    (boxes, outlines) are left out. UserError for a file of another form.
+    (boxes, outlines) are left out. part: which list of records is meant where an object holds several,
+    `{"train": [{…}, …], "test": …}`. UserError for a file of another form.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -35,16 +36,29 @@ def json_table(path: Path) -> pd.DataFrame:
         ) from None
     except (ValueError, OSError) as error:
         raise UserError(f"{path} isn't JSON: {error}") from None
-    records = _records(content)
+    lists = _parts(content)
+    if part and part not in lists:
+        raise UserError(f"{path} has no list of records {part!r}" + (f", it has {listed([*lists])}" if lists else ""))
+    if not part and len(lists) > 1 and "images" not in lists:
+        raise UserError(
+            f"{path} has {len(lists)} lists of records, {listed([*lists])}: say which is meant, "
+            f"json_table(…, part={next(iter(lists))!r})"
+        )
+    records = lists[part] if part else _records(content)
     if not records:
         raise UserError(f"{path} has no table of images, expected {FORMS}")
     table = pd.DataFrame.from_records([{name: _cell(one) for name, one in record.items()} for record in records])
-    lists = [name for name in table if table[name].map(lambda cell: cell is LEFT_OUT).any()]
-    return table.drop(columns=lists).astype(object).where(lambda cells: cells.notna(), "")
+    unfit = [name for name in table if table[name].map(lambda cell: cell is LEFT_OUT).any()]
+    return table.drop(columns=unfit).astype(object).where(lambda cells: cells.notna(), "")
 
 
 def _is_lines(path: Path) -> bool:
     return path.suffix.lower() in (".jsonl", ".ndjson")
+
+
+def _parts(content: Any) -> dict[str, list[Record]]:
+    """Lists of records that an object holds, by their keys."""
+    return {name: one for name, one in content.items() if _is_part(one)} if isinstance(content, dict) else {}
 
 
 def _records(content: Any) -> list[Record]:
@@ -56,11 +70,11 @@ def _records(content: Any) -> list[Record]:
         return [{"name": name, "label": label} for name, label in content] if pairs else []
     if not isinstance(content, dict):
         return []
-    parts = {name: one for name, one in content.items() if _is_part(one)}
+    parts = _parts(content)
     if "images" in parts:
         return _joined(parts["images"], parts.get("annotations", []), parts.get("categories", []))
-    if parts and len(parts) <= 5:  # {"data": [{…}, …], "version": 2}
-        return max(parts.values(), key=len)
+    if parts:  # {"data": [{…}, …], "version": 2}
+        return next(iter(parts.values()))
     if all(isinstance(one, dict) for one in content.values()):
         return [{"name": name, **one} for name, one in content.items()]
     if all(isinstance(one, list) and one and all(map(_is_file, one)) for one in content.values()):

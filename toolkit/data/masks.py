@@ -141,6 +141,8 @@ def mask_files(paths: Sequence[Path], task: MaskTask, values: Mapping[Any, int] 
     def read(row: int) -> np.ndarray:
         by_colour = bool(values) and isinstance(next(iter(values or {})), tuple)
         pixels = _pixels(paths[row], by_colour)
+        if by_colour and pixels.ndim == 2:
+            pixels = np.dstack([pixels] * 3)
         if pixels.ndim == 3 and not by_colour:
             if (pixels != pixels[..., :1]).any():
                 raise UserError(f"{paths[row]} has colours: say which is which class, values={{(255, 0, 0): 1, …}}")
@@ -150,11 +152,15 @@ def mask_files(paths: Sequence[Path], task: MaskTask, values: Mapping[Any, int] 
     return Masks(len(paths), read)
 
 
-def label_mask_files(paths: Sequence[Mapping[str, Path | Sequence[Path]]], task: MaskTask) -> Masks:
+def label_mask_files(
+    paths: Sequence[Mapping[str, Path | Sequence[Path]]], task: MaskTask, above: float | None = None
+) -> Masks:
     """A picture for each label of an image, or several, in which all but black is that label.
 
     paths: of each image, by the names of the task's labels or classes; what none of them shows is 0, of classes that
-    overlap the later counts. UserError where they differ in size.
+    overlap the later counts. above: the label is where a pixel's brightest channel has more than that; None: each
+    picture has one value beside 0, so that no edge that JPEG or a resizing smeared becomes a part of a label.
+    UserError where they have more of them, or differ in size.
     """
 
     def read(row: int) -> np.ndarray:
@@ -165,7 +171,7 @@ def label_mask_files(paths: Sequence[Mapping[str, Path | Sequence[Path]]], task:
         ]
         if not named:
             raise UserError(f"image {row} has no mask, so that its size isn't known; leave it out")
-        return together(((name, _pixels(path), str(path)) for name, path in named), task)
+        return together(((name, _shown(path, above), str(path)) for name, path in named), task)
 
     return Masks(len(paths), read)
 
@@ -260,8 +266,33 @@ def _paint(made: np.ndarray, shown: np.ndarray, name: str, where: str, task: Mas
     made[shown] = made[shown] | (1 << at) if isinstance(task, OverlappingMasks) else at
 
 
+def _shown(path: Path, above: float | None) -> np.ndarray:
+    """bool (h, w), where a picture of one label has it; `above` as of `label_mask_files`."""
+    pixels = _pixels(path, by_colour=True)
+    shown = np.empty(pixels.shape[:2], bool)
+    values: set[float] = set()
+    for rows in bands(shown.shape):
+        part = pixels[rows] if pixels.ndim == 2 else pixels[rows].max(2)
+        shown[rows] = part > (above or 0)
+        if above is None:
+            values |= set(_distinct(part)) - {0}
+        if len(values) > 1:
+            some = ", ".join(f"{value:g}" for value in sorted(values)[:SHOWN]) + ", …" * (len(values) > SHOWN)
+            raise UserError(
+                f"{path} has several values beside 0 ({some}), as edges have that JPEG or a resizing smeared: "
+                "label_mask_files(…, above=127) takes what is brighter than that, above=0 all but black"
+            )
+    return shown
+
+
+def _distinct(part: np.ndarray) -> list[float]:
+    """The values of some pixels."""
+    found = np.flatnonzero(np.bincount(part.ravel(), minlength=256)) if part.dtype == np.uint8 else np.unique(part)
+    return [float(value) for value in found]
+
+
 def _pixels(path: Path, by_colour: bool = False) -> np.ndarray:
-    """Of a mask, (h, w) or (h, w, 3): of palettes the places in it; `by_colour`: always the latter, their colours."""
+    """Of a mask, (h, w) or (h, w, channels): of palettes the places in it or, `by_colour`, the colours."""
     try:
         data = Path(path).read_bytes()
         with Image.open(io.BytesIO(data)) as opened:
@@ -269,8 +300,7 @@ def _pixels(path: Path, by_colour: bool = False) -> np.ndarray:
                 check_whole(data)
                 upright = ImageOps.exif_transpose(opened)  # as images are
                 return np.array(upright.convert("RGB") if by_colour else upright)
-        found = decoded(data)
-        return np.dstack([found] * 3) if by_colour and found.ndim == 2 else found
+        return decoded(data)
     except OSError as error:
         if of_the_machine(error):
             raise
@@ -304,6 +334,8 @@ def _mapped_part(pixels: np.ndarray, values: Mapping[Any, int], most: int, path:
                 f"{path} has the colour {tuple(pixels[row, column].tolist())}, which `values` doesn't know"
             )
     else:
+        if pixels.dtype.kind == "f" and (odd := pixels != np.rint(pixels)).any():
+            raise UserError(f"{path} has the value {pixels[odd][0]:g}, expected whole numbers: which class a pixel is")
         made = pixels.astype(np.int64)
         for grey, value in values.items():
             if value not in (0, IGNORED, *values) and (pixels == value).any():

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toolkit.data.masks import BAND, Masks, bands, each_of, most_of, nearest
-from toolkit.disk import of_the_machine
+from toolkit.disk import need, need_room, of_the_machine
 from toolkit.errors import UserError
+from toolkit.images.cache import allocate, bytes_of
 from toolkit.images.files import ImageFiles
 from toolkit.images.fitting import fitted
 from toolkit.images.places import Places, check_places
 from toolkit.images.regions import size_of
+from toolkit.outcome import counted
 from toolkit.probabilities import read
+from toolkit.store import Workspace
 from toolkit.task import IGNORED, Task
 
 if TYPE_CHECKING:
@@ -76,11 +79,14 @@ def starts_of(sizes: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(sizes.prod(1, dtype=np.int64))]).astype(np.int64)
 
 
-def native_arrays(samples: "Samples", task: Task, scratch: Path) -> dict[str, np.ndarray]:
+def native_arrays(
+    samples: "Samples", task: Task, scratch: Path, workspace: Workspace | None = None, copies: int = 1
+) -> dict[str, np.ndarray]:
     """What `Dataset` has of samples whose targets are `Masks`: targets, native, places, sizes, and of the test images.
 
     targets: uint8 (N, H, W) at the task's size, as `Masks.fitted` has them, IGNORED beyond a picture's edge. They
-    and `native` are memory-mapped files in `scratch`. UserError that names what is wrong with each mask.
+    and `native` are memory-mapped files in `scratch`, of the workspace; copies: how often they will lie there. NoRoom
+    before anything is written; UserError that names what is wrong with each mask.
     """
     masks: Any = samples.targets
     shape = task.image_shape
@@ -94,6 +100,12 @@ def native_arrays(samples: "Samples", task: Task, scratch: Path) -> dict[str, np
         what = "pictures" if samples.places is not None else "images"
         raise UserError(f"there are {len(places.sizes):,} {what} and {len(masks):,} masks; need as many")
     test_places = places_of_tests(samples, task, skip)
+    size = int(starts_of(places.sizes)[-1]) + bytes_of(len(places), (*shape[:2], 1), np.uint8)
+    what, instead = f"keeping {counted(len(masks), 'mask')} at the size of each picture", "a smaller image_shape"
+    if workspace is None:
+        need_room(scratch, copies * size, what, instead)
+    else:
+        need(workspace, copies * size, what, f", or {instead}")
     targets, native = _written(masks, images, places, task, scratch, unread)
     return {
         "targets": targets,
@@ -144,10 +156,10 @@ def _written(
     masks: Masks, images: ImageFiles, places: Places, task: Task, scratch: Path, unread: set[int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """targets and native, each written as its masks are read."""
-    open_new, (height, width, _), starts = np.lib.format.open_memmap, task.image_shape, starts_of(places.sizes)
+    (height, width, _), starts = task.image_shape, starts_of(places.sizes)
     most = most_of(task)
-    targets = open_new(scratch / "targets.npy", "w+", np.uint8, (len(places), height, width))
-    native = open_new(scratch / "native.npy", "w+", np.uint8, (int(starts[-1]),))
+    targets = allocate(scratch / "targets.npy", (len(places), height, width), np.uint8)
+    native = allocate(scratch / "native.npy", (int(starts[-1]),), np.uint8)
     with open(scratch / "native.npy", "r+b", buffering=0) as file:
 
         def fill(picture: int) -> None:

@@ -16,9 +16,10 @@ from toolkit.data.data_folder import hash_dataset, hash_samples, open_dataset
 from toolkit.data.dataset import Dataset, Samples, with_text
 from toolkit.data.native import native_arrays
 from toolkit.data.raw_files import listed
+from toolkit.disk import NoRoom
 from toolkit.errors import UserError, others_code
 from toolkit.errors import listed as listing
-from toolkit.images.file_list import describe_files, file_table
+from toolkit.images.file_list import describe_files, files_read
 from toolkit.partial_files import scratch as scratch_folder
 from toolkit.progress import SILENT, Progress
 from toolkit.store import Workspace, hash_file, hash_json, read_json, read_manifest, write_json
@@ -42,13 +43,18 @@ def loaded(competition: Competition, folder: Path) -> Dataset | Samples:
 
 
 @contextmanager
-def whole(data: Dataset | Samples, competition: Competition, workspace: Workspace, folder: Path) -> Iterator[Dataset]:
-    """What `load` returned as arrays, but for images in files; large masks lie in a folder for as long as that."""
+def whole(
+    data: Dataset | Samples, competition: Competition, workspace: Workspace, folder: Path, kept: bool = True
+) -> Iterator[Dataset]:
+    """What `load` returned as arrays, but for images in files; large masks lie in a folder for as long as that.
+
+    kept: a copy of these is to stay, for which there has to be room as well.
+    """
     dataset = data.as_dataset(folder) if isinstance(data, Samples) else data
     native = isinstance(data, Samples) and data.is_native
     with scratch_folder(workspace.folder) if native else nullcontext() as scratch:
         if isinstance(data, Samples) and scratch is not None:
-            dataset = replace(dataset, **native_arrays(data, competition.task, scratch))
+            dataset = replace(dataset, **native_arrays(data, competition.task, scratch, workspace, 1 + kept))
         yield dataset
 
 
@@ -66,15 +72,17 @@ class Reading:
         competition, shape = self.competition, self.competition.task.image_shape
         try:
             data = loaded(competition, self.folder)
-            with whole(data, competition, self.workspace, self.folder) as dataset:
+            with whole(data, competition, self.workspace, self.folder, kept=False) as dataset:
                 if not isinstance(data, Samples):
                     return bool(hash_dataset(dataset) == self.known["hash"])
                 described = describe_files(data.files, self.folder, self.known["source"])
                 value = hash_samples(dataset, described, shape)
-            read = file_table(data.files, self.folder)["path"].unique()
+            read = files_read(data.files, self.folder)
+        except NoRoom:
+            raise
         except UserError:
             return False
-        return bool(value == self.known["hash"]) and not _changed(set(read), before, now)
+        return bool(value == self.known["hash"]) and not _changed(read, before, now)
 
 
 def _changed(read: set[str], before: "pd.DataFrame", now: "pd.DataFrame") -> bool:

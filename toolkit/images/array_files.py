@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from heapq import nlargest
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, Protocol
@@ -11,11 +12,13 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from toolkit.checked import DOWNLOAD, check_last_line
+from toolkit.disk import of_the_machine
 from toolkit.errors import UserError
 from toolkit.images.arrays import Npz
 from toolkit.images.files import ImageFiles
 from toolkit.images.reading import decoded
 
+OPEN = 4  # files that a process keeps open
 TOGETHER = 1024  # columns of pixels that are read at a time
 
 
@@ -106,7 +109,7 @@ def opened(path: Path, key: str) -> Rows:
     return _opened(path, key, stat.st_mtime_ns, stat.st_size)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=OPEN)
 def _opened(path: Path, key: str, changed: int, size: int) -> Rows:
     """Kept open, as opening costs more than a row."""
     kinds = {
@@ -126,6 +129,8 @@ def _opened(path: Path, key: str, changed: int, size: int) -> Rows:
     except (UserError, MemoryError):
         raise
     except Exception as error:  # of libraries that read it
+        if of_the_machine(error):
+            raise
         raise UserError(f"{path} can't be read: {' '.join(str(error).split())}") from None
 
 
@@ -242,9 +247,18 @@ def bytes_in_each(images: ImageFiles) -> int:
     """What each process that decodes them holds in memory, of files that are read as a whole or in large parts."""
     if getattr(images.read, "function", images.read) is not read_row:
         return 0
-    files = [opened(Path(path), str(images.options.get("key", ""))) for path in {*map(str, images.paths)}]
-    held = [one for one in files if isinstance(one, np.ndarray | _Parquet) and not isinstance(one, np.memmap)]
-    return max((one.nbytes for one in held), default=0)
+    key = str(images.options.get("key", ""))
+    sizes = [_held(Path(path), opened(Path(path), key)) for path in dict.fromkeys(map(str, images.paths))]
+    return max(max((group for group, _ in sizes), default=0), sum(nlargest(OPEN, (array for _, array in sizes))))
+
+
+def _held(path: Path, rows: Rows) -> tuple[int, int]:
+    """Bytes of a file's largest row group, of which all files together have one in memory, and of its array."""
+    if isinstance(rows, _Parquet):
+        return rows.nbytes, 0
+    if not isinstance(rows, np.ndarray) or isinstance(rows, np.memmap):
+        return 0, 0
+    return 0, max(rows.nbytes, path.stat().st_size) if rows.dtype.hasobject else rows.nbytes  # of texts: their letters
 
 
 def let_go() -> None:

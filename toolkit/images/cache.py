@@ -205,7 +205,7 @@ def fill(
     if not (hashes.exists() and (path.exists() or not kept)):
         if kept:
             try:
-                _allocate(path, (len(images), *shape), images.dtype)
+                allocate(path, (len(images), *shape), images.dtype)
             except OSError as error:  # another program took the room
                 raise UserError(f"{path} can't be written: {error.strerror}; make room on the disk") from error
         with atomic(hashes) as partial_file, open(partial_file, "wb") as file:
@@ -286,12 +286,18 @@ def _range_of(images: ImageFiles, faults: list[Fault]) -> str:
     return f"all {len(faults):,} together go from {min(ends):g} to {max(ends):g}"
 
 
-def _allocate(path: Path, shape: tuple[int, ...], dtype: type) -> None:
-    """An array of zeros that has its place on the disk, so that this isn't full in the middle of the work."""
+def allocate(path: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
+    """An array of zeros that has its place on the disk, so that this isn't full in the middle of the work: a write
+    into its memory would kill the process. OSError where there is no room.
+    """
     made = np.lib.format.open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate") and made.nbytes:
         with open(path, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, made.offset + made.nbytes)
+            try:
+                os.posix_fallocate(file.fileno(), 0, made.offset + made.nbytes)
+            except OSError as error:  # which names no file
+                raise OSError(error.errno, error.strerror, str(path)) from None
+    return made
 
 
 def _fill_part(

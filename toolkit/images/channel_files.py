@@ -36,6 +36,15 @@ def channel_files(images: ImageFiles, marks: Sequence[str]) -> ImageFiles:
     return replace(images, read=read_channels, options={**images.options, "marks": list(marks)})
 
 
+def files_of(path: str, images: ImageFiles) -> list[str]:
+    """All files of the image of which that is the one, or the first; none where it lacks the first channel's mark."""
+    if getattr(images.read, "function", images.read) is not read_channels:
+        return [path]
+    marks = images.options["marks"]
+    before, first, after = path.rpartition(marks[0])
+    return [f"{before}{mark}{after}" for mark in marks] if first else []
+
+
 def read_channels(path: Path, row: int, least: int, marks: Sequence[str], **options: Any) -> np.ndarray:
     """(h, w, channels) of all files of an image, `path` that of the first; otherwise as `read_image`."""
     before, first, after = str(path).rpartition(marks[0])

@@ -1,6 +1,7 @@
 """Images in DICOM files, in the units that the files declare (of CT: Hounsfield's)."""
 
 import io
+from typing import Any
 
 import numpy as np
 
@@ -44,17 +45,26 @@ def read_dicom(data: bytes, row: int, window: bool) -> np.ndarray:
     if over and not window:  # within the range that the file declares, not that of this image
         bits, signed = int(header.BitsStored), int(header.PixelRepresentation)
         image = (-1 if signed else 2**bits - 1) - image
-    slope, start = float(header.get("RescaleSlope", 1)), float(header.get("RescaleIntercept", 0))
-    if (slope, start) != (1, 0) or "ModalityLUTSequence" in header:
+    slope, start = (_number(header, word) for word in ("RescaleSlope", "RescaleIntercept"))
+    slope, start = 1 if slope is None else slope, start or 0
+    if header.get("ModalityLUTSequence"):
         image = apply_modality_lut(image, header).astype(np.float32)
+    elif (slope, start) != (1, 0):
+        image = (image * slope + start).astype(np.float32)
     if not window:
         return image
-    shown = apply_voi_lut(image, header, index=0)
-    if "WindowWidth" in header and "VOILUTSequence" not in header:
-        centre, width = (float(np.ravel(header[word].value)[0]) for word in ("WindowCenter", "WindowWidth"))
+    by_table = header.get("VOILUTSequence")
+    shown = apply_voi_lut(image, header, index=0) if by_table else image
+    centre, width = (_number(header, word) for word in ("WindowCenter", "WindowWidth"))
+    if centre is not None and width is not None and not by_table:
         low, high = centre - width / 2, centre + width / 2
-        shown = image
     else:
         low, high = float(shown.min()), float(shown.max())
     grey = ((shown.astype(np.float32) - low) * (255 / max(high - low, 1e-6))).clip(0, 255)
     return np.rint(255 - grey if over else grey).astype(np.uint8)
+
+
+def _number(header: Any, word: str) -> float | None:
+    """What a tag says, of several numbers the first; None where it is missing or empty."""
+    value = header.get(word)
+    return None if value is None or not np.size(value) or str(value) == "" else float(np.ravel(value)[0])

@@ -13,6 +13,7 @@ import numpy as np
 
 from toolkit.checked import table as read_table
 from toolkit.errors import UserError
+from toolkit.images.channel_files import files_of
 from toolkit.images.files import ImageFiles, Paths, Reader
 from toolkit.store import hash_json, read_manifest
 
@@ -74,6 +75,19 @@ def file_table(files: Mapping[str, ImageFiles], raw: Path) -> "pd.DataFrame":
         for name, images in files.items()
     ]
     return pd.concat(parts, ignore_index=True).astype({"path": str, "row": np.int64})
+
+
+def files_read(files: Mapping[str, ImageFiles], raw: Path) -> set[str]:
+    """All files that are read for the images, within `raw` or absolute; of an image whose channels lie in a file each
+    these are several.
+    """
+    start = (f"{raw}/", f"{raw.resolve()}/")
+    return {
+        file.removeprefix(start[0]).removeprefix(start[1])
+        for images in files.values()
+        for path in {*map(str, images.paths)}
+        for file in files_of(path, images)
+    }
 
 
 def open_files(folder: Path, raw: Path | None = None) -> dict[str, ImageFiles]:

@@ -38,6 +38,17 @@ def turned(image: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
+def unmultiplied(image: np.ndarray) -> np.ndarray:
+    """An image (h, w, channels) whose colours were multiplied by its last channel, transparency, as they were before;
+    where nothing shows they are 0.
+    """
+    most = np.iinfo(image.dtype).max if image.dtype.kind in "iu" else 1
+    share = image[..., -1:] / np.float32(most)
+    colours = np.divide(image[..., :-1], share, where=share > 0, out=np.zeros(image[..., :-1].shape, np.float32))
+    colours = np.rint(colours).clip(0, most) if image.dtype.kind in "iu" else colours
+    return np.concatenate([colours.astype(image.dtype), image[..., -1:]], axis=2)
+
+
 def laid_on(image: np.ndarray, ground: int) -> np.ndarray:
     """(h, w) or (h, w, 3) of an image whose last channel is transparency; ground: a grey of 0..255."""
     most = np.iinfo(image.dtype).max if image.dtype.kind in "iu" else 1

@@ -15,13 +15,12 @@ from PIL import ExifTags, Image
 from toolkit.disk import of_the_machine
 from toolkit.errors import UserError
 from toolkit.images.files import ImageFiles
-from toolkit.images.pixels import Unreadable, laid_on
+from toolkit.images.pixels import Unreadable, laid_on, unmultiplied
 from toolkit.images.reading import read_image
-from toolkit.images.segments import JPEG, is_shrinkable, segment
-from toolkit.images.tiff import is_tiff
+from toolkit.images.segments import JPEG, Box, assembled, is_shrinkable, segment
+from toolkit.images.tiff import PREMULTIPLIED, is_tiff, others_beside
 
 SAME = 1.01  # a level of a pyramid that is so little smaller than what is wanted is large enough
-Box = tuple[int, int, int, int]  # top, left, height, width
 WHOLE = RLock()  # of pictures that are read as a whole one is held at a time: others wait
 
 
@@ -46,6 +45,7 @@ class Picture:
     size: tuple[int, int]
     levels: tuple[Level, ...] = ()
     transparent: bool = False
+    multiplied: bool = False  # colours by their transparency
 
 
 def opened(path: Path) -> Picture:
@@ -116,6 +116,8 @@ def _levels(path: Path, key: tuple[Any, ...]) -> Picture | None:
     try:
         with TiffFile(path) as file:
             whole = file.series[0]
+            if others_beside(file.series):
+                raise Unreadable(f"has {len(file.pages)} pages that aren't levels of one picture, expected one image")
             levels = [_level(level) for level in whole.levels]
             made = [level for level in levels if level is not None]
     except Unreadable:
@@ -128,9 +130,12 @@ def _levels(path: Path, key: tuple[Any, ...]) -> Picture | None:
     if page.tags.get(274) is not None and int(page.tags[274].value) != 1:
         return None
     transparent = (
-        len(made[0].pages) == 1 and page.samplesperpixel in (2, 4) and tuple(page.extrasamples) in ((1,), (2,))
+        len(made[0].pages) == 1
+        and page.samplesperpixel in (2, 4)
+        and tuple(page.extrasamples) in ((PREMULTIPLIED,), (2,))
     )
-    return Picture(path, key, (made[0].height, made[0].width), tuple(made), transparent)
+    multiplied = transparent and tuple(page.extrasamples) == (PREMULTIPLIED,)
+    return Picture(path, key, (made[0].height, made[0].width), tuple(made), transparent, multiplied)
 
 
 def _level(series: Any) -> Level | None:
@@ -169,6 +174,7 @@ def region(path: Path, box: Box, shape: tuple[int, int], ground: int | None = 0)
     try:
         if picture.levels:
             image = _of_levels(picture, box, shape)
+            image = unmultiplied(image) if picture.multiplied else image
             if picture.transparent and ground is not None:
                 image = laid_on(image, ground)
         else:
@@ -218,26 +224,7 @@ def _of_page(file: int, key: Any, page: Any, box: Box, by: int) -> np.ndarray:
     """(h, w, channels) of a page divided by a number, of which only the segments that the box touches are decoded."""
     if page.is_final:
         return _uncompressed(file, page, box)
-    top, left, tall, wide = box
-    height, width = page.imagelength, page.imagewidth
-    high, broad = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
-    down, across = -(-height // high), -(-width // broad)
-    high, broad = -(-high // by), -(-broad // by)
-    planes = page.samplesperpixel if page.planarconfig == 2 else 1
-    result = np.full((tall, wide, page.samplesperpixel), page.nodata, page.dtype)
-    for plane in range(planes):
-        into = result[..., plane : plane + 1] if planes > 1 else result
-        for row in range(top // high, min(down, -(-(top + tall) // high))):
-            for column in range(left // broad, min(across, -(-(left + wide) // broad))):
-                found = segment(file, key, page, (plane * down + row) * across + column, by)
-                if found is None:
-                    continue
-                begin, start = max(top, row * high), max(left, column * broad)
-                found = found[begin - row * high :, start - column * broad :][
-                    : top + tall - begin, : left + wide - start
-                ]
-                into[begin - top :, start - left :][: found.shape[0], : found.shape[1]] = found
-    return result
+    return assembled(page, box, by, lambda index: segment(file, key, page, index, by))
 
 
 def _uncompressed(file: int, page: Any, box: Box) -> np.ndarray:

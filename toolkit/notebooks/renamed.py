@@ -17,6 +17,7 @@ from toolkit.data.dataset import Dataset, Samples
 from toolkit.data.origin import loaded
 from toolkit.errors import UserError, listed
 from toolkit.formats.sample_file import samples_in
+from toolkit.images.channel_files import files_of
 from toolkit.images.files import ImageFiles
 from toolkit.images.places import Places
 from toolkit.notebooks.new_names import Names, NotTried, array_names, exchanged, new_texts, texts_of
@@ -100,13 +101,10 @@ def _renamed_files(
 
 def _files_of(path: str, images: ImageFiles) -> list[str]:
     """All files of an image, of which one is named, where its channels lie in a file each (`channel_files`)."""
-    marks = images.options.get("marks")
-    if marks is None:
-        return [path]
-    before, first, after = path.rpartition(marks[0])
-    if not first:
-        raise NotTried(f"{marks[0]!r} of the channels' files may stand in names otherwise")
-    return [f"{before}{mark}{after}" for mark in marks]
+    found = files_of(path, images)
+    if not found:
+        raise NotTried(f"{images.options['marks'][0]!r} of the channels' files may stand in names otherwise")
+    return found
 
 
 def _spelt(paths: Sequence[str], texts: Sequence[str]) -> dict[int, slice]:

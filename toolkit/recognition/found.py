@@ -134,7 +134,7 @@ class Targets:
     split: tuple[str, tuple[str, ...], tuple[str, ...]] | None = None  # a column, its words for training and for test
     pattern: str = ""  # of labels in names
     heads: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    values: Mapping[Any, int] = field(default_factory=dict)  # of pixels of masks
+    values: Mapping[Any, int] = field(default_factory=dict)  # of pixels of masks; `above` of a label's
     suffix: str = ""  # of masks' files
     unknown: str = ""
     beside: "Beside | None" = None

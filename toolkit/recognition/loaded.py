@@ -222,10 +222,11 @@ def _of_masks(proposal: Proposal, text: Text) -> list[str]:
     if targets.pattern == "many":
         text.use("label_mask_files")
         found = f'sorted(({targets.home}).glob("*{targets.suffix}"))'
+        above = f", above={targets.values['above']}" if targets.values else ""  # edges that are smeared
         return [
             *_chosen(targets.kinds),
             f'    parts = [{{"object": {found}}} for path in images.paths]',
-            "    labels = label_mask_files(parts, TASK)",
+            f"    labels = label_mask_files(parts, TASK{above})",
         ]
     start, end = targets.strip
     cut = (f".removeprefix('{start}')" if start else "") + (f".removesuffix('{end}')" if end else "")

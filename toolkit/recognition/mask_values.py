@@ -46,6 +46,17 @@ def values_of(folder: Path, files: Sequence[str]) -> Values:
     return Values(greys, False, len(looked_at))
 
 
+def smeared(folder: Path, files: Sequence[str]) -> int | None:
+    """Half of the brightest, where one of some pictures has several values beside 0, as JPEG leaves at edges; None
+    where none has.
+    """
+    found = [read_image(folder / name) for name in spread(files, LEAST) if _pixels(folder / name) is not None]
+    levels = [np.unique(one.max(2) if one.ndim == 3 else one) for one in found]
+    if all(len(set(some.tolist()) - {0}) < 2 for some in levels):
+        return None
+    return int(max(some.max() for some in levels) // 2)
+
+
 def _pixels(path: Path) -> np.ndarray | None:
     """Of palettes the places in it; None for what can't be read."""
     try:

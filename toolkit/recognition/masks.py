@@ -22,7 +22,7 @@ from toolkit.recognition.listing import (
     stem,
     words,
 )
-from toolkit.recognition.mask_values import values_of
+from toolkit.recognition.mask_values import smeared, values_of
 from toolkit.recognition.seen import MOST_PARTS, alike, start_of
 from toolkit.recognition.text import quoted
 from toolkit.task import IGNORED
@@ -277,6 +277,8 @@ def targets(folder: Path, pair: Paired) -> tuple[Targets | None, list[Fact]]:
         names = ("object",)
         if not pair.many and not values <= {0, 1}:
             mapped = dict(zip(sorted(values), (0, 1) if len(values) > 1 else (1,), strict=True))
+        if pair.many and (above := smeared(folder, files)) is not None:
+            mapped = {"above": above}
         facts.append(_said("masks of one kind", pixels, values, pair.many))
     elif len(values) > MOST:
         said = f"{pixels}of {len(values):,} values"

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 from toolkit.events import Epoch, Event
-from toolkit.tracking.record import Record, recipe_fields
+from toolkit.tracking.record import Record, recipe_fields, without_password
 
 LONGEST = 500  # letters of a parameter
 
@@ -29,6 +29,10 @@ class MLflow:
 
     @property
     def look(self) -> str:
+        if self.address.startswith(("http://", "https://")):
+            return without_password(self.address).partition("?")[0]
+        if "@" in self.address or "?" in self.address:  # a database and its password
+            return 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'
         return shlex.join(["mlflow", "ui", "--backend-store-uri", self.address])
 
     def __call__(self, event: Event) -> None:

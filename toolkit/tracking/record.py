@@ -1,5 +1,6 @@
 """What a tracker was told of a run, so that a run that is resumed, or trained already, is logged once."""
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,3 +60,8 @@ def _flat(fields: dict[str, Any], before: str = "") -> list[tuple[str, Any]]:
     for name, value in fields.items():
         made += _flat(value, f"{before}{name}.") if isinstance(value, dict) else [(before + name, value)]
     return made
+
+
+def without_password(text: str) -> str:
+    """A text whose addresses say no user and no password, as they are shown and kept in logs."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)

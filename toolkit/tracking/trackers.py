@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from toolkit.errors import UserError
 from toolkit.events import Epoch, Event, Listener
 from toolkit.progress import Progress
+from toolkit.tracking.record import without_password
 
 NEEDED = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow-skinny"}  # what to install for each
 # nothing is sent but what is logged, and a server that is gone doesn't hold up training for long
@@ -123,5 +124,5 @@ class _Guarded:
             again = "" if self.name == "on_epoch" else "; the same command again logs what is missing"
             self.progress.warn(
                 f"{self.name} failed, so it is told nothing more, and training goes on: "
-                f"{type(error).__name__}{': ' + lines[0] if lines else ''}{again}"
+                f"{type(error).__name__}{': ' + without_password(lines[0]) if lines else ''}{again}"
             )
