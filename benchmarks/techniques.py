@@ -81,13 +81,14 @@ class Hidden:
         """What the metric counts of the mean of all folds' networks."""
         of, inside = self.labelled.competition, np.flatnonzero(self.labelled.inside)
         decisions = fit_stored(of.task, of.metric, self.labelled.truth, run.oof, inside, of.scored)
-        return self._of(self._mean(run), decisions)
+        return self._of(self.mean(run), decisions)
 
     def tally_of(self, blend: Blend) -> Tally:
         """Of a blend that is the mean of its runs."""
-        return self._of(np.mean([self._mean(run) for run in blend.runs], axis=0), blend.decisions)
+        return self._of(np.mean([self.mean(run) for run in blend.runs], axis=0), blend.decisions)
 
-    def _mean(self, run: Run) -> np.ndarray:
+    def mean(self, run: Run) -> np.ndarray:
+        """Values (H, channels, ...) of all folds' networks."""
         of, device = self.labelled.competition, torch.device("cpu")
         networks = run.networks(device)
         values = [predict(each, self.images, of.scored, device, run.recipe.precision) for each in networks]

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import toolkit
+from benchmarks import blend_choice
 from benchmarks.techniques import TECHNIQUES, Hidden, measure
 from tests.conftest import ROOT
 from tests.tiny import FIRST, project
 from toolkit import override
+from toolkit.screen import Screen
 
 
 @pytest.mark.parametrize("name", TECHNIQUES)
@@ -33,6 +35,8 @@ def test_gains_are_of_the_same_images_and_nothing_is_trained_twice(tmp_path: Pat
     hidden, labelled = Hidden(opened.labelled()), opened.labelled()
     whole = labelled.images[np.flatnonzero(labelled.held_out)]
     assert np.array_equal(hidden.images[1::2], whole[1::2]) and not np.array_equal(hidden.images, whole)
+    replayed = blend_choice.measure(opened, Screen(stderr=True))
+    assert replayed["pools"] == 3 and 0 <= replayed["changed"] <= 3 and -1 <= replayed["hidden"] <= 1
 
 
 @pytest.mark.usefixtures("one_thread")
