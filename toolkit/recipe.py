@@ -282,6 +282,8 @@ def check_fits(recipe: Recipe, task: Task) -> None:
         raise UserError("augment.copy_paste is for masks that exclude each other; set it to 0")
     if recipe.distil.blend:
         _check_distilled(recipe)
+        if recipe.schedule.freeze == 1 and not task.masks:
+            raise UserError("distil.blend teaches no head trained on features alone: set schedule.freeze below 1")
     if recipe.sets != Sets() and task.masks:
         raise UserError("samples that are sets of images have no masks; leave out sets.…")
     if recipe.sets.pool != "features" and (recipe.sets.together > 1 or recipe.sets.same_augment):

@@ -145,3 +145,9 @@ def test_the_faster_way_is_chosen_where_it_gains(
 
     monkeypatch.setattr(fast_convolution, "time", Time)
     assert fastest_way(torch.float32, (2, 4, 3, 3), (4, 4, 3, 3), (1, 1), (1, 1)) == chosen
+
+
+def test_names_that_are_no_such_layers_now_are_left_out() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Linear(2, 2), nn.Conv2d(4, 4, 3, groups=2))
+    use_products(network, dict.fromkeys(("0", "1", "2", "stem"), WHOLE))
+    assert [type(layer) for layer in network] == [ProductConv2d, nn.Linear, nn.Conv2d]

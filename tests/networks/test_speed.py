@@ -339,3 +339,21 @@ def test_what_was_measured_on_a_busy_machine_is_measured_again_a_few_times(
         tried = pretend(times(4, 3, took, 5), few=times(1, 1, 1, 1))
         chosen.append((choose(tmp_path).seconds, bool(tried)))
     assert chosen == [(2, True), (2, True), (1, True), (1, False)], "the quietest one counts, and three are enough"
+
+
+def test_an_edited_network_is_measured_anew(tmp_path: Path, pretend: Callable[..., Tried]) -> None:
+    tried = pretend(times(4, 3, 2, 5))
+    choose(tmp_path)
+    tried.clear()
+    edited = replace(competition, build_model=lambda recipe: competition.build_model(recipe))
+    fastest(edited, RECIPE, CPU, tmp_path / "speed.json")
+    assert tried
+
+
+def test_on_a_gpu_the_step_that_loads_kernels_gives_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    race = Race(competition, RECIPE, CPU, 8)
+    race.device = torch.device("cuda")
+    monkeypatch.setattr(Race, "step", lambda race, settings: None)
+    clock = [100.0, 15.0, 1.5, 1.0, 1.2]
+    monkeypatch.setattr(speed, "step_seconds", lambda step, device: clock.pop(0))
+    assert race.time(PLAIN, limit=2.0) == 1.0 and not clock

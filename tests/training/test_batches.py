@@ -11,7 +11,7 @@ import torch
 from tests.conftest import RGB
 from tests.tiny import FIRST
 from toolkit import Dataset, Recipe, UserError, override
-from toolkit.training.batches import Batches, sampling_chances
+from toolkit.training.batches import Batches, free_memory, sampling_chances
 
 CPU = torch.device("cpu")
 MakeBatches = Callable[..., Batches]
@@ -143,3 +143,9 @@ def test_a_memory_map_is_neither_written_nor_held(make_batches: MakeBatches, dat
     images += 1
     targets += 1
     assert np.array_equal(frozen.images, dataset.images) and np.array_equal(frozen.targets, dataset.targets)
+
+
+def test_what_pytorch_keeps_of_a_gpu_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, found in (("mem_get_info", (3, 20)), ("memory_reserved", 10), ("memory_allocated", 4)):
+        monkeypatch.setattr(torch.cuda, name, lambda device, found=found: found)
+    assert free_memory(torch.device("cuda")) == 9

@@ -8,14 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.tiny import FIRST, Heard, looking, prepare, train
+from tests.tiny import FIRST, Heard, looking, make_job, prepare, train
 from toolkit import Project, UserError, override, predict
 from toolkit.checked import keep
 from toolkit.data.data_folder import open_dataset
 from toolkit.probabilities import open_probabilities, write_probabilities
 from toolkit.runs import Run
+from toolkit.store import write_json
 from toolkit.training import distillation
 from toolkit.training.distillation import BlendTeacher
+from toolkit.training.fold import fit_fold
 from toolkit.training.pseudo_labels import Teacher
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -117,6 +119,7 @@ def test_a_finished_student_keeps_its_teacher_and_another_begins_anew(made: Proj
         ("pseudo.rounds=1", "the only one: leave out sets.… and pseudo.rounds"),
         ("schedule.patience=2", "choose by training samples"),
         ("schedule.average=soup", "choose by training samples"),
+        ("schedule.freeze=1", "teaches no head trained on features alone"),
     ],
 )
 def test_what_cannot_be_together_is_refused(field: str, message: str, tmp_path: Path) -> None:
@@ -126,3 +129,22 @@ def test_what_cannot_be_together_is_refused(field: str, message: str, tmp_path: 
 
 def test_a_recipe_without_a_teacher_is_the_same_as_before() -> None:
     assert override(FIRST, ["distil.blend="]).hash == FIRST.hash
+
+
+def test_a_fold_that_is_trained_again_has_its_teacher_too(made: Project) -> None:
+    run = student(made)
+    known = [fold.weights.read_bytes() for fold in run.folds]
+    shutil.rmtree(run.folds[1].folder)
+    again = student(made)
+    assert again.complete and [fold.weights.read_bytes() for fold in again.folds] == known
+    with pytest.raises(UserError, match="first learns from a teacher, and fold 0 has none"):
+        fit_fold(make_job(made.workspace.root / "alone", "distil.blend=mean"))
+
+
+def test_boosted_trees_teach_nothing(made: Project) -> None:
+    folder = made.workspace.train / "boosted-12345678"
+    folder.mkdir()
+    sources = [run.name for run in made.runs()]
+    write_json(folder / "boosted.json", {"name": "boosted", "features": sources, "seed": 0})
+    with pytest.raises(UserError, match="boosted-12345678 has no networks that could teach another"):
+        BlendTeacher("two", [{folder.name: 0.5, sources[0]: 0.5}] * 3).identity(made.labelled())

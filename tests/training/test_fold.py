@@ -18,7 +18,7 @@ from toolkit.data.data_folder import open_dataset
 from toolkit.metrics.confusion import confusion_matrix
 from toolkit.networks.speed import Settings
 from toolkit.training.cross_validation import train_fold
-from toolkit.training.fold import WATCHED, epochs_between_looks, fit_fold, watched_rows
+from toolkit.training.fold import WATCHED, _next_seconds, epochs_between_looks, fit_fold, watched_rows
 from toolkit.training.jobs import FoldJob
 from toolkit.training.loop import Training
 from toolkit.training.weight_averages import Snapshots, uniform
@@ -314,3 +314,12 @@ def test_a_look_takes_at_most_a_tenth_of_the_training_since_the_one_before() -> 
     assert epochs_between_looks(30, batch=32, steps=300) == 3  # ten looks in all
     assert epochs_between_looks(5, batch=32, steps=300) == 1
     assert epochs_between_looks(4, batch=4, steps=1) > 4  # at the end alone
+
+
+def test_compiling_is_no_part_of_the_next_epoch(make_job: MakeJob) -> None:
+    first = {"seconds": 61.0, "train_seconds": 60.0}
+    for compiled, step, seconds in ((True, 0.5, 4.0), (True, None, 61.0), (False, 0.5, 61.0)):
+        training = Training(make_job(settings=Settings(seconds=step)))
+        training.settings = replace(training.settings, compiled=compiled)
+        assert _next_seconds([first], training) == seconds  # six steps
+        assert _next_seconds([first, {"seconds": 3.0, "train_seconds": 2.0}], training) == 3.0

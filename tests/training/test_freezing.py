@@ -194,3 +194,14 @@ def norm_layers() -> Iterator[nn.Module]:
 def test_normalisations_are_known_whoever_wrote_them() -> None:
     assert [type(module).__name__ for module in norm_layers() if not is_norm(module)] == []
     assert not is_norm(timm.layers.ConvNormAct(3, 8)) and not is_norm(nn.Conv2d(3, 8, 1))
+
+
+def test_a_backbone_that_timm_groups_no_coarse_way_is_divided_at_its_stages() -> None:
+    def refuse(coarse: bool) -> dict[str, str]:
+        assert not coarse, "as of RDNet"
+        return {}
+
+    network, plain = made(), made()
+    network.body.get_submodule("backbone").group_matcher = refuse  # type: ignore[assignment]
+    names = [[[name for name, _ in layer] for layer in layers(one)] for one in (network, plain)]
+    assert names[0] == names[1] and len(names[0]) > 2

@@ -1,22 +1,26 @@
 """A frozen backbone is asked once, and the head learns from its answers what it would have learnt from images."""
 
+import time
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests.conftest import RGB
-from tests.tiny import FIRST, build_model, load, practice, prepare, train
+from tests.tiny import FIRST, build_model, competition, load, practice, prepare, train
 from tests.training import same
 from toolkit import Dataset, Network, Recipe, override
 from toolkit.networks.outputs import build_network
 from toolkit.networks.predict import predict
 from toolkit.networks.speed import Settings
 from toolkit.training.fold import FoldResult, fit_fold
-from toolkit.training.frozen_features import CHUNK, DRAWS, Features, frozen_features, images_source
+from toolkit.training.frozen_features import CHUNK, DRAWS, Features, frozen_features, images_source, network_source
 from toolkit.training.jobs import FoldJob
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -204,3 +208,53 @@ def test_images_are_augmented_no_oftener_than_a_head_sees_them(
 ) -> None:
     recipe = override(TURNED, [f"schedule.freeze={freeze}"])  # of four epochs
     assert len(of(network, dataset.images, tmp_path / "features", recipe).augmented) == number
+
+
+def test_of_another_backbone_with_the_same_tensors_they_are_found_anew(dataset: Dataset, tmp_path: Path) -> None:
+    images, found = dataset.images[:8], []
+    for pool in (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d):
+        torch.manual_seed(0)
+        backbone = nn.Sequential(nn.Conv2d(3, 8, 3), pool(1), nn.Flatten())
+        body = nn.Sequential(OrderedDict(backbone=backbone, head=nn.Linear(8, 3)))
+        network = Network(body, "backbone", (0.5,) * 3, (0.25,) * 3)
+        found.append(of(network, images, tmp_path / "features").plain)
+    assert not np.allclose(found[0], found[1])
+
+
+def test_code_and_words_that_build_a_backbone_are_part_of_their_name() -> None:
+    known = network_source(competition, FIRST)
+    assert network_source(competition, override(FIRST, ["model.dropout=0.1", "optimizer.lr=1"])) == known
+    assert network_source(competition, override(FIRST, ["model.name=vit"])) != known
+    assert network_source(replace(competition, build_model=lambda recipe: build_model(recipe)), FIRST) != known
+
+
+def test_of_large_images_no_more_go_through_a_network_than_it_has_room_for(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    features = Network.features
+
+    def counted(network: Network, images: torch.Tensor) -> torch.Tensor:
+        asked.append(len(images))
+        return features(network, images)
+
+    monkeypatch.setattr(Network, "features", counted)
+    images = np.zeros((5, 1024, 1024, 3), np.uint8)
+    recipe = override(TURNED, ["schedule.epochs=1", "augment.rotate=0"])
+    found = of(network, images, tmp_path / "features", recipe)
+    assert max(asked) == CHUNK // 64 and sum(asked) == 10 and found.augmented.shape == (1, 5, 8)
+
+
+def test_finding_them_is_no_part_of_an_epoch(
+    make_job: Callable[..., FoldJob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def slow(*given: Any) -> Features:
+        time.sleep(0.5)
+        asked.append(len(given))
+        return frozen_features(*given)
+
+    monkeypatch.setattr("toolkit.training.loop.frozen_features", slow)
+    history = fit_fold(make_job("schedule.freeze=1", features=tmp_path / "features")).history
+    assert len(asked) == 1 and max(line["seconds"] for line in history) < 0.5

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from tests.training import same, untimed
 from toolkit import Competition, UserError, override
 from toolkit.networks.speed import Settings
+from toolkit.training import distributed
 from toolkit.training.fold import fit_fold
 from toolkit.training.jobs import FoldJob
 from toolkit.training.loop import RESCUE, Training
@@ -84,6 +86,25 @@ def test_a_loss_that_is_no_number_again_ends_in_one_sentence(
     end = rf"in fold 0, epoch {epoch}, at 0\.3 of the learning rate either; lower optimizer"
     with pytest.raises(UserError, match=end):
         fit_fold(make_job())
+
+
+@pytest.mark.parametrize("features", [True, False])
+def test_the_first_epoch_of_a_thawed_backbone_is_done_again_too(
+    features: bool, make_job: MakeJob, no_number: NoNumber, tmp_path: Path
+) -> None:
+    no_number(2, 0, RESCUE)
+    folder = tmp_path / "features" if features else None
+    found = fit_fold(make_job("schedule.freeze=0.5", "schedule.warmup=0", features=folder))
+    assert len(found.history) == 4
+    assert all(value.isfinite().all() for value in found.main.weights.values())
+
+
+@pytest.mark.parametrize(
+    ("samples", "most", "sizes"),
+    [(5, 2, [2, 3]), (7, 2, [2, 2, 3]), (7, 3, [2, 2, 3]), (3, 1, [1, 1, 1]), (1, 2, [1])],
+)
+def test_no_sample_is_a_part_alone_where_another_way_is(samples: int, most: int, sizes: list[int]) -> None:
+    assert [part.stop - part.start for part in distributed.parts(samples, most)] == sizes
 
 
 @pytest.mark.parametrize(("batch", "micro"), [(48, 16), (48, 20), (33, 16)])

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tiny import competition, project, train
+from tests.tiny import competition, make_job, project, train
 from toolkit import Competition, Project, Recipe, UserError
+from toolkit.training.loop import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
 
@@ -59,3 +60,29 @@ def test_what_is_no_module_is_refused(with_network: Callable[..., Competition], 
         UserError, match=r"build_model must return a torch\.nn\.Module, such as toolkit\.Network, not None"
     ):
         train(tmp_path, of=with_network(lambda _: None))
+
+
+class Named(Plain):
+    """With an attribute that a `Network` has too, and that means something else here."""
+
+    def __init__(self, name: str, value: object) -> None:
+        super().__init__()
+        setattr(self, name, value)
+
+
+@pytest.mark.parametrize("name", ["backbone", "outputs", "table", "scale", "pooling", "mask_size", "fixed_size"])
+@pytest.mark.parametrize("value", [nn.Identity(), 30.0], ids=["module", "number"])
+def test_its_attributes_may_have_any_name(
+    name: str, value: object, with_network: Callable[..., Competition], tmp_path: Path
+) -> None:
+    of = with_network(lambda _: Named(name, value))
+    run = project(tmp_path, of).train(schedule__epochs=1, stress="none")
+    network = run.network(0, torch.device("cpu"))
+    assert getattr(network, name) == value or isinstance(value, nn.Module)
+    assert sorted(network.state_dict()) == sorted(Plain().state_dict())
+
+
+def test_muon_finds_its_ends(with_network: Callable[..., Competition], tmp_path: Path) -> None:
+    with_network(lambda _: Plain())
+    groups = Training(make_job(tmp_path, "optimizer.name=muon")).optimizer.param_groups
+    assert not any(group["use_muon"] for group in groups), "the first layer and the last"

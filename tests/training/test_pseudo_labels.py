@@ -280,3 +280,8 @@ def test_a_student_interrupted_in_its_last_epoch_ends_with_the_same_bits(tmp_pat
     assert job.place.state.exists()
     resumed, whole = fit_fold(job), fit_fold(replace(job, folder=tmp_path / "whole"))
     assert same(resumed, whole)
+
+
+def test_a_head_on_features_alone_is_not_taught(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"pseudo\.rounds teach no head trained on features alone"):
+        train(tmp_path, *PSEUDO, "schedule.freeze=1", of=looking)

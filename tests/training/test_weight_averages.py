@@ -204,3 +204,12 @@ def test_averaged_weights_need_statistics_of_their_own() -> None:
     network.load_state_dict(uniform([one, two]))
     refresh_norm(network, [(x,) for x in images])
     assert np.allclose(network.body.get_submodule("0.1").get_buffer("running_var"), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(None, [5, 5]), (5, [5, 5]), (3, [3, 2] * 2), (2, [3, 2] * 2)])
+def test_batches_that_do_not_fit_in_memory_are_seen_in_parts(most: int | None, sizes: list[int]) -> None:
+    network, seen = normed().train(), list[int]()
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    images = [torch.randint(256, (5, 3, 5, 5), dtype=torch.uint8) for _ in range(2)]
+    refresh_norm(network, [(x,) for x in images], most)
+    assert seen == sizes

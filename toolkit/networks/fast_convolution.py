@@ -27,6 +27,9 @@ class ProductConv2d(nn.Conv2d):
 
     way: str
 
+    def _get_name(self) -> str:
+        return "Conv2d"  # in what describes a network, as its features are those of the plain layer
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         if not torch.is_grad_enabled():
             return super().forward(images)
@@ -39,9 +42,15 @@ class ProductConv2d(nn.Conv2d):
 
 
 def use_products(network: nn.Module, ways: Mapping[str, str]) -> None:
-    """Have the layers of these names work as products, WHOLE or for their WEIGHTS; weights and names stay."""
+    """Have the layers of these names work as products, WHOLE or for their WEIGHTS; weights and names stay.
+
+    A name that is no such layer is left out: it was measured before the code that builds the network was edited.
+    """
+    layers = dict(network.named_modules())
     for name, way in ways.items():
-        layer: Any = network.get_submodule(name)
+        layer: Any = layers.get(name)
+        if layer is None or not _fits(layer):
+            continue
         layer.__class__ = ProductConv2d
         layer.way = way
 

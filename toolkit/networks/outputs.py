@@ -14,6 +14,7 @@ from toolkit.data.sizes import image_shape
 from toolkit.data.tables import Column
 from toolkit.errors import UserError, others_code, said_by
 from toolkit.networks.growth import sides
+from toolkit.networks.plain import is_plain, tell
 from toolkit.networks.pooling import Pooling
 from toolkit.networks.table import join_table, nothing_known
 from toolkit.outcome import counted
@@ -66,8 +67,8 @@ def build_network(
 ) -> Any:
     """The competition's network, which from then on knows what its channels mean, `outputs`, and the `mask_size`
     (height, width) at which they are stored and scored, whatever that of its images. columns: of the table beside
-    these, which it takes too unless the recipe leaves it aside. in_sets: it pools sets of images. A
-    plain module has no `backbone`.
+    these, which it takes too unless the recipe leaves it aside. in_sets: it pools sets of images. What a plain
+    module knows is read by `trait`; it has no backbone, whatever its attributes.
     """
     with others_code(f"{competition.name} can't build the network of recipe {recipe.name}", competition.folder):
         made = competition.build_model(recipe)
@@ -75,13 +76,9 @@ def build_network(
         raise UserError(f"build_model must return a torch.nn.Module, such as toolkit.Network, not {made!r}")
     task = competition.task
     network: Any = made  # whose attributes may have any type
-    network.outputs = task.outputs
-    if not hasattr(network, "backbone"):
-        network.backbone = ""
-    if task.masks:
-        network.mask_size = task.image_shape[:2]
+    tell(network, outputs=task.outputs, **({"mask_size": task.image_shape[:2]} if task.masks else {}))
     if isinstance(task, Numbers):
-        if not hasattr(network, "scale"):
+        if is_plain(network):
             raise UserError("build_model must give a toolkit.Network where numbers are predicted")
         bounded = "bce" in recipe.loss.names
         if bounded and (task.low is None or task.high is None):
@@ -96,7 +93,7 @@ def build_network(
 
 def _pooling(network: Any, competition: Competition, recipe: Recipe) -> Pooling:
     """UserError where the network can't pool; `auto` begins with the mean, and folds choose once they are trained."""
-    if not hasattr(network, "pooling"):
+    if is_plain(network):
         raise UserError("build_model must give a toolkit.Network where samples are sets of images")
     pool = recipe.sets.pool
     if pool == "features":
@@ -132,9 +129,9 @@ def _check_channels(
         raise
     except Exception as error:  # of code that isn't ours
         mend = "build_model must make it for TASK.image_shape"
-        if hasattr(network, "input_scale"):
+        if not is_plain(network):
             mend += ", or the recipe show it images of the size that it takes"
-            fixed = getattr(network, "fixed_size", None)
+            fixed: Any = network.fixed_size
             mend += f", {fixed[0]}x{fixed[1]}" if fixed else ""
             mend += " (model.input_scale, images.size)"
         if (height, width) != task.image_shape[:2]:

@@ -11,6 +11,7 @@ from toolkit.data.image_sets import images_each
 from toolkit.images.rows import ImageRows, picked
 from toolkit.networks.devices import autocast
 from toolkit.networks.outputs import resized, values_of
+from toolkit.networks.plain import trait
 from toolkit.networks.table import beside
 from toolkit.probabilities import as_stored
 from toolkit.top_k import TopK
@@ -66,8 +67,7 @@ def _values(
     number: int,
 ) -> np.ndarray:
     model.eval()
-    outputs: Any = getattr(model, "outputs", ())
-    size = getattr(model, "mask_size", None)
+    outputs, size = trait(model, "outputs", ()), trait(model, "mask_size")
 
     def values() -> Iterator[torch.Tensor]:
         for x in inputs:

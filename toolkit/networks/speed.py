@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from shutil import which
@@ -21,8 +21,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+import torch.utils.deterministic
 
 from toolkit.competition import Competition
+from toolkit.competition_code import parts_of_code
 from toolkit.data.sizes import image_shape
 from toolkit.errors import UserError
 from toolkit.networks.contention import BUSY, TRIES, contention
@@ -68,6 +70,13 @@ class Settings:
         return ", ".join(words)
 
 
+def read_settings(path: Path) -> Settings:
+    """How a run was begun; UserError where the file isn't what a training left."""
+    names = {each.name for each in fields(Settings)}
+    found = read_json(path, *names)
+    return Settings(**{name: found[name] for name in names})
+
+
 _measured_at: dict[tuple[Path, str], float] = {}  # by file and key, of time.monotonic()
 UNMEASURED = Settings()  # float32, channels last: nothing measured, the same bits on any machine of one kind
 
@@ -81,6 +90,14 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         for option, value in MALLOC.items():
             mallopt(option, value)
+
+
+def same_bits() -> None:
+    """Have PyTorch compute the same bits again from the same numbers, where it can; where it can't it warns."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # filling memory that is about to be overwritten cost EfficientNet-Lite0 a sixth of its speed
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
 
 
 def give_back_memory() -> None:
@@ -113,6 +130,7 @@ def fastest(
     key = hash_json(
         [MEASURED, machine(device), to_dict(recipe)["model"], recipe.batch_size, shape, competition.name]
         + ["head"] * (recipe.schedule.freeze == 1)
+        + parts_of_code(competition.build_model, competition.folder)  # an edited network is another one
     )
     known = _read(remembered).get(key)
     known = known if known is not None and {"settings", "waited", "tries"} <= set(known) else None
@@ -243,6 +261,8 @@ class Race:
         step = self.step(settings)
         took = float("inf")
         try:
+            if self.device.type == "cuda":
+                step_seconds(step, self.device)  # which loads the kernels of a precision: no word on how fast it is
             if step_seconds(step, self.device) < 10 * limit:  # the first step also allocates
                 for _ in range(3):
                     took = min(took, step_seconds(step, self.device))

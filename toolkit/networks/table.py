@@ -9,6 +9,7 @@ from torch import nn
 
 from toolkit.data.tables import Column
 from toolkit.errors import UserError
+from toolkit.networks.plain import is_plain, trait
 from toolkit.recipe import Table
 
 FARTHEST = 8.0  # standard deviations: what lies beyond is as odd as that
@@ -90,12 +91,12 @@ def join_table(network: Any, columns: Sequence[Column], settings: Table, head: s
 
     UserError where its body isn't a backbone and a head.
     """
-    body: Any = getattr(network, "body", None)
+    body: Any = None if is_plain(network) else network.body
     linear: tuple[str, nn.Linear] | None = None
     if isinstance(body, nn.Sequential) and [name for name, _ in body.named_children()] == [network.backbone, head]:
         named = body.get_submodule(head).named_modules()
         linear = next(((name, layer) for name, layer in named if isinstance(layer, nn.Linear)), None)
-    if linear is None or not hasattr(network, "table"):
+    if linear is None:
         raise UserError(
             "where a table lies beside the images build_model must give a toolkit.classifier, or a Network of a "
             "backbone and a head; set table.width=0 to do without the table"
@@ -113,7 +114,7 @@ def beside(
 
     table: float32 (N, K) of all of them; it is left aside by a network that takes none. UserError where one is needed.
     """
-    taken: Any = getattr(network, "table", None)
+    taken: Any = trait(network, "table")
     first = 0
     for part in parts:
         if taken is None:
@@ -131,7 +132,7 @@ class TableRows:
 
     def __init__(self, network: Any, table: np.ndarray | None, device: torch.device) -> None:
         """table: float32 (N, K) of all samples."""
-        self.taken: TableInput | None = getattr(network, "table", None)
+        self.taken: TableInput | None = trait(network, "table")
         self.table, self.device = table if self.taken else None, device
 
     def raw(self, rows: np.ndarray) -> np.ndarray | None:
@@ -158,7 +159,7 @@ class TableRows:
 
 def nothing_known(network: nn.Module, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """What a network takes of images (B, C, H, W) beside which nothing is known: to see its shapes, or its speed."""
-    taken: Any = getattr(network, "table", None)
+    taken: Any = trait(network, "table")
     if taken is None:
         return (images,)
     return images, taken.encoded(torch.full((len(images), taken.columns), torch.nan, device=images.device))

@@ -28,6 +28,7 @@ from torch import nn
 from toolkit.errors import UserError
 from toolkit.networks.devices import autocast
 from toolkit.networks.outputs import is_softmax, resized, values_of
+from toolkit.networks.plain import trait
 from toolkit.networks.predict import at_once, batches
 from toolkit.networks.table import beside
 
@@ -269,7 +270,7 @@ def predict_views(
     Raises UserError for views that don't fit the images, weights that don't fit the views, and gaps.
     """
     weighted = weighted_views(views, weights, images.shape[1], images.shape[2])
-    outputs, size = getattr(network, "outputs", ()), getattr(network, "mask_size", None)
+    outputs, size = trait(network, "outputs", ()), trait(network, "mask_size")
     chosen = [at_size(parse_view(name), images.shape[1:3], size) for name in weighted]
     shares = list(weighted.values())
     softmax = is_softmax(outputs)

@@ -124,7 +124,7 @@ def candidates(known: Known) -> Iterator[Part]:
     }
     if plain.model.name in known.resizes:
         made["larger"] = plain, larger(plain)
-    if known.tests:
+    if known.tests and best.schedule.freeze < 1:  # a head on stored features asks no teacher
         made["taught"] = best, taught(best)
     for kind, (like, recipe) in made.items():
         if recipe.name in known.names or known.count(kind) >= MOST[kind]:

@@ -102,9 +102,10 @@ def _traced(network: Any, shape: tuple[int, int, int], name: str, in_sets: bool,
 
     from toolkit.networks.adapted import Adapting
     from toolkit.networks.parts import Parts
+    from toolkit.networks.plain import trait
 
     height, width, channels = shape
-    table = getattr(network, "table", None)
+    table = trait(network, "table")
     whole: Any = Parts(network) if in_sets or table is not None else Adapting(network) if adapts else network
 
     def given(images: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -64,7 +64,7 @@ class Batches:
         self.sets = dataset.images if isinstance(dataset.images, ImageSets) else None
         self.images, self.targets = dataset.images if self.sets is None else self.sets.images, dataset.targets
         size = dataset.images.nbytes + dataset.targets.nbytes
-        self.resident = device.type == "cuda" and size < RESIDENT * torch.cuda.mem_get_info(device)[0]
+        self.resident = device.type == "cuda" and size < RESIDENT * free_memory(device)
         if self.resident:
             self.resident_images, self.resident_targets = (
                 _on_device(part, device) for part in (self.images, dataset.targets)
@@ -129,6 +129,12 @@ class Batches:
         images = gather(self.images, rows if self.sets is None else self._drawn(at))
         targets = gather(self.targets, rows)
         return (images.pin_memory(), targets.pin_memory()) if self.device.type == "cuda" else (images, targets)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that nothing holds: what PyTorch keeps for the next tensors is free as well."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + kept
 
 
 def sized(recipe: Recipe, images: torch.Tensor, targets: torch.Tensor, epoch: int, whole: bool = False) -> Batch:

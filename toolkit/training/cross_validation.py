@@ -5,7 +5,7 @@ Killed and called again it goes on from the last epoch; a finished run is not tr
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -24,7 +24,7 @@ from toolkit.errors import OutOfMemory, UserError
 from toolkit.events import Tell, scores_of, unheard
 from toolkit.networks.devices import CLUSTER, resolve_device
 from toolkit.networks.pretrained import files_of
-from toolkit.networks.speed import UNMEASURED, Settings, fastest, give_back_memory
+from toolkit.networks.speed import UNMEASURED, Settings, fastest, give_back_memory, read_settings
 from toolkit.outcome import MENDED, counted, duration, mended
 from toolkit.pages.pictures import batch_picture, write_png
 from toolkit.progress import SILENT, Progress, Watch
@@ -33,7 +33,7 @@ from toolkit.run_folds import RunFold
 from toolkit.runs import BITS, Run
 from toolkit.scoring.comparison import compare_with_best
 from toolkit.scoring.stress import SHARE
-from toolkit.store import MANIFEST, hash_file, hash_json, read_json, write_json, write_manifest
+from toolkit.store import MANIFEST, hash_file, hash_json, write_json, write_manifest
 from toolkit.training import distributed
 from toolkit.training.alone import claim_of, waiting_for, whole_run
 from toolkit.training.distillation import BlendTeacher, forget_other_teacher, taught_by_blend
@@ -81,6 +81,9 @@ def train(
     rounds = recipe.pseudo.rounds
     if rounds and not labelled.has_test_images:
         raise UserError(f"{labelled.competition.name} has no test images at hand to learn from; set pseudo.rounds=0")
+    single = not labelled.competition.task.masks and images_each(labelled.images) is None
+    if rounds and recipe.schedule.freeze == 1 and single:  # a head on stored features is shown no other images
+        raise UserError("pseudo.rounds teach no head trained on features alone: set schedule.freeze below 1")
     if recipe.distil.blend and teacher is None:
         raise UserError(f"{recipe.name} learns from a blend; train it by `train`, or set distil.blend=")
     best: Run | None = None
@@ -93,7 +96,7 @@ def train(
             progress.phase(run.name, costs=costs(labelled, recipe, stress, test_images)),
         ):
             _, jobs = prepare(labelled, replace(recipe, pseudo=pseudo), device, progress)
-            if teacher is not None and not run.complete:
+            if teacher is not None and not all(job.place.complete for job in jobs):
                 jobs = taught_by_blend(run, jobs, teacher, progress)
             _train_once(run, jobs, stress, until, best, test_images, progress)
             progress.tell(scores_of(run.name, run.metrics))
@@ -175,7 +178,7 @@ def prepare(
     if not run.complete:
         ask_for_room(run, recipe, progress)
     if run.settings_path.exists():  # a run that was begun goes on as it began, to the same bits
-        settings = _settings(run.settings_path)
+        settings = read_settings(run.settings_path)
     else:
         samples = sum(len(labelled.training_rows(fold)) for fold in range(labelled.folds))
         whole = recipe.schedule.freeze < 1  # of a head alone, compiling the backbone never pays back
@@ -309,7 +312,7 @@ def _put_together(
     give_back_memory()
     with progress.phase(OUT_OF_FOLD):
         averaged, clean = choose_averages(run), store_oof(run, device)
-    metrics: dict[str, Any] = {"metric": labelled.competition.metric.name, "clean": clean}
+    metrics: dict[str, Any] = {**labelled.competition.scored_by, "clean": clean}
     metrics |= {"stress": None, "matched": None}
     run.test_path.unlink(missing_ok=True)  # of weights that were trained on since
     if test_images:
@@ -334,13 +337,6 @@ def _predict_test(run: Run, device: str, progress: Progress) -> None:
     give_back_memory()
     store_test(run, device, progress)
     give_back_memory()
-
-
-def _settings(path: Path) -> Settings:
-    """How a run was begun; UserError where the file isn't what a training left."""
-    names = {each.name for each in fields(Settings)}
-    found = read_json(path, *names)
-    return Settings(**{name: found[name] for name in names})
 
 
 def _train_folds(

@@ -21,7 +21,7 @@ from toolkit.networks.predict import BATCH, at_once, predict
 from toolkit.networks.speed import give_back_memory
 from toolkit.probabilities import chunks, value_type, write_probabilities
 from toolkit.progress import Progress
-from toolkit.runs import Run, run_at
+from toolkit.runs import Boosted, Run, run_at
 from toolkit.store import hash_file, hash_json, read_json, write_json
 from toolkit.training.jobs import FoldJob
 
@@ -38,7 +38,7 @@ class BlendTeacher:
         used = {name: share for name, share in self.shares[fold].items() if share > 0}
         runs = {run_at(labelled.workspace.train / name, labelled): share for name, share in used.items()}
         for run in runs:
-            if not run.weights:
+            if isinstance(run, Boosted):
                 raise UserError(
                     f"{run.name} has no networks that could teach another; make a blend without it: `compete "
                     "ensemble … RUN RUN`"

@@ -86,10 +86,14 @@ def check(samples: int) -> None:
 def parts(samples: int, most: int) -> list[slice]:
     """This process's part of a batch, in even pieces of at most `most` samples; as many pieces in every process.
 
-    Alone, all of it. There must be as many samples as processes: `check`.
+    Alone, all of it. There must be as many samples as processes: `check`. Where one sample would be
+    left alone, from which batch norm can't learn, a piece may have one more than `most`.
     """
     begin, end = samples * rank() // size(), samples * (rank() + 1) // size()
     pieces = min(samples // size(), ceil(ceil(samples / size()) / most))
+    fewer = max(1, samples // size() // 2)
+    if most > 1 and ceil(ceil(samples / size()) / fewer) <= most + 1:
+        pieces = min(pieces, fewer)
     edges = [begin + (end - begin) * piece // pieces for piece in range(pieces + 1)]
     return [slice(*pair) for pair in pairwise(edges)]
 

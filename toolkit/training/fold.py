@@ -19,6 +19,7 @@ import torch
 
 from toolkit.augmentation.mixing import mix_batch
 from toolkit.data.targets import class_counts
+from toolkit.errors import UserError
 from toolkit.events import Tell, epoch_of, unheard
 from toolkit.networks.speed import give_back_memory
 from toolkit.progress import Watch
@@ -70,6 +71,8 @@ def fit_fold(
     Raises StoppedError where it says so, and UserError where the loss is no longer a number, or the recipe can't
     be built.
     """
+    if job.teacher is None and (job.recipe.distil.blend or job.recipe.pseudo.rounds):  # no run may lack it unnoticed
+        raise UserError(f"{job.recipe.name} learns from a teacher, and fold {job.fold} has none; train all folds anew")
     started = time.monotonic()
     training, schedule = Training(job), job.recipe.schedule
     best, best_epoch, best_weights = -np.inf, -1, None
@@ -99,11 +102,13 @@ def fit_fold(
         with atomic(job.place.state) as partial:
             torch.save(training.state() | so_far, partial)
 
+    training.thaw(len(history))
+    _ = training.stored  # features are computed once: no part of an epoch, by which the next one's time is known
     for epoch in range(len(history), schedule.epochs):
         if schedule.patience and epoch - max(best_epoch, thawed - 1) > schedule.patience:
             break
         if job.deadline is not None and history:
-            took, until = history[-1]["seconds"], job.deadline
+            took, until = _next_seconds(history, training), job.deadline
             complete = distributed.first(lambda: time.monotonic() + took <= until)  # noqa: B023
             if not complete:
                 break
@@ -151,6 +156,15 @@ def fit_fold(
         anew,
         pooled,
     )
+
+
+def _next_seconds(history: Sequence[dict[str, Any]], training: Training) -> float:
+    """Of the next epoch, by the last one; by a step where that is the first, in which the network was compiled."""
+    seconds: float = history[-1]["seconds"]
+    step = training.settings.seconds
+    if len(history) > 1 or not training.settings.compiled or step is None:
+        return seconds
+    return min(seconds, seconds - history[-1]["train_seconds"] + step * training.batches.steps)
 
 
 def _saved(training: Training) -> dict[str, Any] | None:

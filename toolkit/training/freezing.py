@@ -26,17 +26,11 @@ def layers(model: Network, sides: tuple[int, int] = (64, 64)) -> Layers:
     pass reaches them. That isn't always the order of registration: a mix transformer's is another. A layer of
     vectors alone, such as a last normalisation, is part of the one below it. sides: height and width of its images.
     """
-    if not model.backbone:
+    if not has_backbone(model):
         return [list(model.named_parameters())]
     backbone: Any = model.body.get_submodule(model.backbone)
     named = dict(backbone.named_parameters())
-    if hasattr(backbone, "group_matcher"):
-        from timm.models import group_parameters
-
-        groups = group_parameters(backbone, backbone.group_matcher(coarse=True))
-        divided = [groups[depth] for depth in sorted(groups)]
-    else:
-        divided = _traced(model, backbone, sides)
+    divided = _grouped(backbone) or _traced(model, backbone, sides)
     prefix = f"body.{model.backbone}."
     result: Layers = []
     for names in divided:
@@ -47,6 +41,20 @@ def layers(model: Network, sides: tuple[int, int] = (64, 64)) -> Layers:
             result.append(layer)
     inside = {name for layer in result for name, _ in layer}
     return [*result, [(name, p) for name, p in model.named_parameters() if name not in inside]]
+
+
+def _grouped(backbone: Any) -> list[list[str]]:
+    """Names of the backbone's parameters by layer, as timm groups them the coarse way; none where it doesn't."""
+    if not hasattr(backbone, "group_matcher"):
+        return []
+    from timm.models import group_parameters
+
+    try:
+        matcher = backbone.group_matcher(coarse=True)
+    except AssertionError:  # timm's RDNet has a fine way alone
+        return []
+    groups = group_parameters(backbone, matcher)
+    return [groups[depth] for depth in sorted(groups)]
 
 
 def _traced(model: Network, backbone: nn.Module, sides: tuple[int, int]) -> list[list[str]]:
@@ -84,6 +92,11 @@ def _stages(module: nn.Module, prefix: str = "") -> list[tuple[str, nn.Module]]:
     return result
 
 
+def has_backbone(model: nn.Module) -> bool:
+    """Of a plain module nobody knows, whatever it calls its parts."""
+    return isinstance(model, Network) and bool(model.backbone)
+
+
 def is_norm(module: nn.Module) -> bool:
     return isinstance(module, NORMS) or OTHER_NORMS.match(type(module).__name__) is not None
 
@@ -98,7 +111,7 @@ def require_backbone(model: Network, recipe: Recipe) -> None:
         "optimizer.backbone_factor=1": optimizer.backbone_factor != 1,
         "optimizer.layer_decay=1": optimizer.layer_decay != 1,
     }
-    if not model.backbone and any(asked.values()):
+    if any(asked.values()) and not has_backbone(model):
         leave = " and ".join(word for word, set_ in asked.items() if set_)
         raise UserError(f"model {recipe.model.name} has no backbone; leave {leave}")
 
@@ -137,7 +150,7 @@ def thaw(model: Network, by_layer: Layers, recipe: Recipe, epoch: int) -> None:
     normalisation layers are frozen throughout. `by_layer` is from `layers`.
     """
     model.train().requires_grad_(True)
-    if not model.backbone:
+    if not has_backbone(model):
         return
     backbone = model.body.get_submodule(model.backbone)
     for layer in by_layer[: frozen_layers(len(by_layer) - 1, recipe.schedule, epoch)]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib import metadata
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 
 from toolkit.augmentation.batch import augment_batch
 from toolkit.checked import opened
+from toolkit.competition import Competition
+from toolkit.competition_code import parts_of_code, words
 from toolkit.networks.devices import autocast
 from toolkit.networks.network import Network, modes_kept
 from toolkit.networks.predict import BATCH, at_once, batches
@@ -77,13 +80,21 @@ def images_source(data: str, part: str, recipe: Recipe, images: np.ndarray) -> l
     return [data, part, list(images.shape), str(images.dtype), recipe.images.size, recipe.images.fit]
 
 
+def network_source(competition: Competition, recipe: Recipe) -> list[Any]:
+    """What says how the backbone computes, beside its tensors: the code and the words that build it, and versions."""
+    model = replace(recipe.model, head="linear", dropout=0.0)  # which are none of the backbone's
+    code = parts_of_code(competition.build_model, competition.folder)
+    return [asdict(model), code, torch.__version__, metadata.version("timm")]
+
+
 def plain_features(
     network: Network, images: np.ndarray, source: Sequence[Any], precision: str, device: torch.device, folder: Path
 ) -> np.ndarray:
     """float32 (N, F) of images (N, H, W, C) as they are, computed as `predict` does.
 
     They lie in `folder`, memory-mapped, in a file named by the hash of all that decides on them: the backbone, how
-    they are computed, and `source`, which says what images these are.
+    they are computed, and `source`, which says what images these are (`images_source`) and what the backbone is made
+    of (`network_source`).
     """
     how = [*source, precision, device.type]
     whole = batches(images, at_once(images, BATCH), device)
@@ -125,12 +136,15 @@ def _augmented(
         for number, chunk in enumerate(batches(images, CHUNK, device)):
             labels = torch.zeros(len(chunk), dtype=torch.int64, device=device)
             seed = recipe.seed + version * len(images) + number * CHUNK
-            yield augment_batch(recipe.augment, chunk, labels, seed, rgb)[0]
+            # draws follow from all that are augmented together, more than a network may have room for
+            yield from augment_batch(recipe.augment, chunk, labels, seed, rgb)[0].split(at_once(images, CHUNK))
 
 
 def _digest(network: Network) -> str:
-    digest = hashlib.sha256(str([network.input_scale, network.mean.tolist(), network.std.tolist()]).encode())
-    for name, value in network.body.get_submodule(network.backbone).state_dict().items():
+    backbone = network.body.get_submodule(network.backbone)
+    scaling = [network.input_scale, network.mean.tolist(), network.std.tolist()]
+    digest = hashlib.sha256(str([*scaling, words(backbone)]).encode())  # other layers may have the same tensors
+    for name, value in backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

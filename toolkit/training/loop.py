@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.utils.deterministic
 from torch import nn
 
 from toolkit.augmentation.mixing import mix_batch, mixed_rows
@@ -22,9 +21,10 @@ from toolkit.networks.devices import autocast, resolve_device
 from toolkit.networks.fast_convolution import use_products
 from toolkit.networks.network import Network, head_of
 from toolkit.networks.outputs import POOLING, Scale, build_network, check_channels
+from toolkit.networks.plain import trait
 from toolkit.networks.pooling import KINDS
 from toolkit.networks.predict import predict, predict_features
-from toolkit.networks.speed import keep_freed_memory
+from toolkit.networks.speed import keep_freed_memory, same_bits
 from toolkit.networks.table import TableRows
 from toolkit.outcome import number
 from toolkit.probabilities import value_type
@@ -33,7 +33,7 @@ from toolkit.scoring.decided import tally_within
 from toolkit.training import distributed
 from toolkit.training.batches import MIX, NETWORK, Batch, Batches, generator, seed_of
 from toolkit.training.freezing import frozen_epochs, layers, thaw
-from toolkit.training.frozen_features import Features, frozen_features, images_source
+from toolkit.training.frozen_features import Features, frozen_features, images_source, network_source
 from toolkit.training.jobs import FoldJob, Trained
 from toolkit.training.losses import LossFunction
 from toolkit.training.optimizers import build_optimizer, layout_of, lr_factor
@@ -41,7 +41,7 @@ from toolkit.training.plain_loss import plain_loss
 from toolkit.training.pseudo_labels import Taught, Teacher
 from toolkit.training.task_losses import build_soft_task_loss, build_task_loss
 from toolkit.training.watched import watched_part, watches
-from toolkit.training.weight_averages import Average, Snapshots, Weights, greedy_soup, refresh_norm, uniform
+from toolkit.training.weight_averages import Average, Snapshots, Weights, greedy_soup, put, refresh_norm, uniform
 from toolkit.weight_files import look_in
 
 RESCUE = 0.3  # of the learning rate is left after the loss was no number
@@ -67,10 +67,7 @@ class Training:
         self.job, self.recipe = job, job.recipe
         self.device, self.settings = resolve_device(job.device), job.settings
         keep_freed_memory()
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        # filling memory that is about to be overwritten cost EfficientNet-Lite0 a sixth of its speed
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = False
+        same_bits()
         torch.manual_seed(seed_of(NETWORK, self.recipe.seed, job.fold))
         columns, in_sets = columns_of(dataset.columns), dataset.sets is not None
         model: Any = distributed.common_norm(build_network(competition, self.recipe, columns, in_sets), self.device)
@@ -89,7 +86,7 @@ class Training:
         )
         # of rare classes, for copy-paste
         self.counts = class_counts(dataset.targets[rows], task) if task.exclusive else None
-        scale: Scale | None = getattr(self.model, "scale", None)
+        scale: Scale | None = trait(model, "scale")
         if scale is not None:
             scale.learn(dataset.targets[rows])
         self.table = TableRows(self.model, dataset.table, self.device)
@@ -107,7 +104,7 @@ class Training:
         distributed.check(min(self.recipe.batch_size, len(rows), self.teacher.size if self.teacher else len(rows)))
         self.ema = Average(self.model, self.recipe.schedule.ema)
         self.snapshots = Snapshots(job.place.snapshots, self.recipe.schedule.epochs)
-        self.optimizer = build_optimizer(self.model, self.recipe, (height, width))
+        self.optimizer = build_optimizer(self.model, self.recipe, (height, width), task.image_shape[2])
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
         self.frozen = False  # is the head alone trained?
         self.rate = 1.0  # RESCUE once the loss was no number
@@ -116,6 +113,7 @@ class Training:
 
     def run_epoch(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
         """Mean loss of one pass over the training rows; one that fails is repeated once at a lower rate."""
+        self.thaw(epoch)  # first, as what thaws now has to be copied
         state = self.state()
         tensors = [*state["model"].items(), *state["ema"]["weights"].items()]
         # of a frozen backbone nothing has to be restored
@@ -134,7 +132,6 @@ class Training:
 
     def _pass(self, epoch: int, history: Sequence[dict[str, Any]], watch: Watch) -> float:
         torch.manual_seed(seed_of(NETWORK, self.recipe.seed, self.job.fold, epoch + 1) + distributed.rank())
-        self.thaw(epoch)
         features = self.stored
         steps = self.batches.steps
         total = torch.zeros((), device=self.device)
@@ -209,6 +206,12 @@ class Training:
         factor = lr_factor(number, steps * schedule.epochs, schedule.warmup, begins * steps, held)
         return self.rate * self.recipe.optimizer.lr * factor
 
+    @property
+    def most(self) -> int:
+        """Samples that are trained on together; of a set some images are."""
+        drawn = self.recipe.sets.drawn
+        return max(1, (self.settings.micro_batch or self.recipe.batch_size * drawn) // drawn)
+
     def backward(
         self, network: nn.Module, inputs: Inputs, loss_of: LossOf, final: bool, batches: int = 1
     ) -> torch.Tensor:
@@ -218,9 +221,8 @@ class Training:
         added before the update, which has so many batches. Of several processes each adds its part of the batch.
         """
         mean = torch.zeros((), device=self.device)
-        size, drawn = len(inputs[0]), self.recipe.sets.drawn
-        images = self.settings.micro_batch or self.recipe.batch_size * drawn
-        parts = distributed.parts(size, max(1, images // drawn))
+        size = len(inputs[0])
+        parts = distributed.parts(size, self.most)
         for at in parts:
             with self.replica.of(network, final and at is parts[-1]) as replica:
                 with autocast(self.device, self.settings.precision):
@@ -266,6 +268,7 @@ class Training:
         images, recipe, rgb, folder = self.dataset.images, self.recipe, self.competition.rgb, self.job.features
         assert folder is not None
         source = images_source(data_hash(self.job.data), "images", recipe, images)
+        source += network_source(self.competition, recipe)
         return frozen_features(self.model, images, source, recipe, self.settings, self.device, folder, rgb)
 
     @property
@@ -315,10 +318,10 @@ class Training:
         with self._holding(weights):
             if features is None:
                 whole = ((self.batches.batch(0, step, whole=True)[0], *self.table.of(rows(0, step))) for step in steps)
-                refresh_norm(self.model, whole)
+                refresh_norm(self.model, whole, self.most)
             else:
                 seen = ((self._featured(features, 0, step)[0], *self.table.of(rows(0, step))) for step in steps)
-                refresh_norm(self.head, seen)
+                refresh_norm(self.head, seen, self.most)
             return {name: value.clone() for name, value in self.model.state_dict().items()}
 
     @contextmanager
@@ -326,9 +329,9 @@ class Training:
         """Within it the network has these weights, afterwards those it had; all but a backbone that is frozen."""
         mine = {name: value for name, value in self.model.state_dict().items() if not self._unmoved(name)}
         before = {name: value.clone() for name, value in mine.items()}
-        _set(mine, weights)
+        put(mine, weights)
         yield
-        _set(mine, before)
+        put(mine, before)
 
     def _unmoved(self, name: str) -> bool:
         """Is it a tensor of a backbone that is frozen, and stood for by its features?"""
@@ -360,13 +363,13 @@ class Training:
             return predict(self.model, images, scored, device, precision, kept=kept, table=self.table.raw(rows))
 
     def look(self, rows: np.ndarray, weights: Weights) -> tuple[float, float | None]:
-        """Official metric of the weights on `rows`, on the file's labels, NaN where it has none, and the plain loss;
-        what has to be decided is decided by other groups among the rows.
+        """Official metric of the weights on `rows`, on the file's labels, of classes that these have, NaN where it has
+        none, and the plain loss; what has to be decided is decided by other groups among the rows.
         """
         groups = np.array([self.group_of.get(row, -1 - row) for row in rows.tolist()])
         truth, values = self.truth[rows], self.predicted(weights, rows)
-        score = tally_within(self.competition, truth, values, groups, parts=2).score()
-        return score, plain_loss(self.competition, truth, values, getattr(self.model, "scale", None))
+        score = tally_within(self.competition, truth, values, groups, parts=2).by_held().score()
+        return score, plain_loss(self.competition, truth, values, trait(self.model, "scale"))
 
     def merit(self, rows: np.ndarray, weights: Weights) -> float:
         """The score, its sign turned where the lower one is better; -inf where there is none."""
@@ -395,9 +398,3 @@ class Training:
         self.scaler.load_state_dict(saved["scaler"])
         self.ema.restore(saved["ema"])
         self.rate = saved["rate"]
-
-
-@torch.no_grad()
-def _set(tensors: Weights, values: Weights) -> None:
-    for name, tensor in tensors.items():
-        tensor.copy_(values[name])

@@ -10,10 +10,12 @@ from torch import nn
 from toolkit.networks.network import Network, modes_kept
 from toolkit.networks.table import nothing_known
 from toolkit.recipe import Recipe
-from toolkit.training.freezing import layers, require_backbone, thawed_from
+from toolkit.training.freezing import has_backbone, layers, require_backbone, thawed_from
 
 
-def build_optimizer(model: Network, recipe: Recipe, sides: tuple[int, int] = (64, 64)) -> torch.optim.Optimizer:
+def build_optimizer(
+    model: Network, recipe: Recipe, sides: tuple[int, int] = (64, 64), channels: int = 3
+) -> torch.optim.Optimizer:
     """The recipe's optimiser. Each group's learning rate is to be set before a step: `lr * group["factor"]` times the
     `lr_factor` of weights that are trained from epoch `group["begins"]` on.
 
@@ -23,7 +25,8 @@ def build_optimizer(model: Network, recipe: Recipe, sides: tuple[int, int] = (64
     (Jordan et al. 2024) is timm's, as PyTorch's takes no convolutions: for all matrices but those of the first
     layer and of the layers that give logits, its steps scaled to AdamW's size (Liu et al. 2025), AdamW for the rest.
     On a CPU an update of ResNet-18 by Muon took 0.5 s, by the others 0.013 s, a batch of 32 at 96 x 96 0.35 s
-    (bfloat16, one thread). sides: height and width of an image, for a look at which layers those are.
+    (bfloat16, one thread). sides: height and width of an image, for a look at which layers those are; channels:
+    its own, of a plain module, which doesn't say.
 
     Raises UserError where the recipe treats a backbone apart and the model has none.
     """
@@ -31,7 +34,7 @@ def build_optimizer(model: Network, recipe: Recipe, sides: tuple[int, int] = (64
     settings = recipe.optimizer
     exempt = _exempt(model)
     by_layer = layers(model, sides)
-    hidden = _hidden(model, sides) if settings.name == "muon" else set[nn.Parameter]()
+    hidden = _hidden(model, (channels, *sides)) if settings.name == "muon" else set[nn.Parameter]()
     groups: dict[tuple[float, int, bool, bool], list[nn.Parameter]] = {}
     count = len(by_layer) - 1
     for depth, layer in enumerate(reversed(by_layer)):
@@ -60,7 +63,7 @@ def build_optimizer(model: Network, recipe: Recipe, sides: tuple[int, int] = (64
 
 def _exempt(model: Network) -> set[str]:
     """Names of parameters with more than one axis that timm leaves without weight decay: tokens, positions."""
-    if not model.backbone:
+    if not has_backbone(model):
         return set()
     backbone: Any = model.body.get_submodule(model.backbone)
     patterns = backbone.no_weight_decay() if hasattr(backbone, "no_weight_decay") else ()
@@ -68,15 +71,15 @@ def _exempt(model: Network) -> set[str]:
     return {f"body.{model.backbone}.{name}" for pattern in patterns for name in fnmatch.filter(names, pattern)}
 
 
-def _hidden(model: Network, sides: tuple[int, int]) -> set[nn.Parameter]:
+def _hidden(model: Network, shape: tuple[int, int, int]) -> set[nn.Parameter]:
     """The matrices but for those of the ends; depthwise filters and tokens are none."""
-    ends = {p for module in _ends(model, sides) for p in module.parameters(recurse=False)}
+    ends = {p for module in _ends(model, shape) for p in module.parameters(recurse=False)}
     return {p for p in model.parameters() if p.ndim > 1 and min(p.shape[:2]) > 1 and p not in ends}
 
 
-def _ends(model: Network, sides: tuple[int, int]) -> set[nn.Module]:
+def _ends(model: Network, shape: tuple[int, int, int]) -> set[nn.Module]:
     """The modules with matrices of their own that see the image first, or whose results no other has on the way to
-    the logits: a network may add up several such."""
+    the logits: a network may add up several such. shape: channels (a `Network` knows its own), height and width."""
     ran: list[nn.Module] = []
     made_by: dict[Any, list[nn.Module]] = {}  # by the node of the graph that stands for the result
 
@@ -89,7 +92,8 @@ def _ends(model: Network, sides: tuple[int, int]) -> set[nn.Module]:
     owners = [m for m in model.modules() if any(p.ndim > 1 for p in m.parameters(recurse=False))]
     hooks = [module.register_forward_hook(ended) for module in owners]
     with modes_kept(model), torch.enable_grad():
-        black = torch.zeros(1, model.mean.shape[1], *sides, device=model.mean.device)
+        channels = model.mean.shape[1] if isinstance(model, Network) else shape[0]
+        black = torch.zeros(1, channels, *shape[1:], device=next(model.parameters()).device)
         logits = model.eval()(*nothing_known(model, black))
     for hook in hooks:
         hook.remove()

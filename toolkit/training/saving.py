@@ -31,7 +31,7 @@ from toolkit.scoring.decided import tally_within
 from toolkit.scoring.out_of_fold import write_oof
 from toolkit.store import MANIFEST, atomic, write_json, write_manifest
 from toolkit.training.fold import FoldResult
-from toolkit.training.frozen_features import images_source, plain_features
+from toolkit.training.frozen_features import images_source, network_source, plain_features
 from toolkit.training.jobs import FoldJob, Trained
 from toolkit.training.phases import TESTS
 
@@ -212,6 +212,7 @@ def _of_head(run: Run, network: nn.Module, images: np.ndarray, device: torch.dev
         return None
     assert isinstance(network, Network)
     source = images_source(labelled.data_hash, "test_images", recipe, images)
+    source += network_source(competition, recipe)
     features = plain_features(network, images, source, precision, device, labelled.workspace.features)
     scored, known = competition.scored, labelled.test_table_of
     return lambda at: predict_features(network, head, features[at], scored, device, precision, table=known(at))

@@ -88,6 +88,13 @@ class Snapshots(Sequence[Weights]):
         return load_file([path for path in self.paths.values() if path.exists()][at])
 
 
+@torch.no_grad()
+def put(tensors: Weights, values: Weights) -> None:
+    """Have the tensors hold the values of the same names."""
+    for name, tensor in tensors.items():
+        tensor.copy_(values[name])
+
+
 def uniform(snapshots: Sequence[Weights]) -> Weights:
     """Their mean (Izmailov et al. 2018), summed in float64; integers are the last one's.
 
@@ -125,8 +132,9 @@ def greedy_soup(snapshots: Sequence[Weights], score: Callable[[Weights], float])
 
 
 @torch.no_grad()
-def refresh_norm(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
-    """Estimate batch norm's statistics anew, as means over `batches` of what `model` takes.
+def refresh_norm(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]], most: int | None = None) -> None:
+    """Estimate batch norm's statistics anew, as means over `batches` of what `model` takes, in even parts of at most
+    `most` samples (of 2: 3, as one has no spread).
 
     PyTorch's update_bn does it with dropout switched on, and leaves frozen layers in train mode. Here all
     else is as in prediction, frozen layers keep what they have, and modes are as before.
@@ -149,6 +157,9 @@ def refresh_norm(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) 
             norm.momentum = None  # PyTorch's word for a cumulative mean
             norm.train()
         for inputs in batches:
-            model(*inputs)
+            size = len(inputs[0])
+            pieces = 1 if most is None else min(ceil(size / most), max(1, size // 2))
+            for part in zip(*(each.tensor_split(pieces) for each in inputs), strict=True):
+                model(*part)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
