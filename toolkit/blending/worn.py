@@ -81,7 +81,7 @@ def worn_key(labelled: Labelled, runs: Sequence[Run]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Source:
-    """name, rows, truth, weights: as `Worn` has them, of all; key: by what they are known; kept: values (n, ...) by run."""
+    """name, rows, truth, weights: as `Worn` has them; key: what they are known by; kept: values (n, ...) by run."""
 
     name: str
     key: dict[str, Any]
