@@ -30,11 +30,11 @@ FURTHER = {kind: f"{NAMES[kind]} score" for kind in ("stress", "matched")}
 class Blend(Predictions):
     """Weights over runs, and how the mixture becomes labels; named after the way it was made.
 
-    Its `manifest` has `runs` with their manifests, `views` that were tried, `limits`, and `blender` and `adapt` where
-    these were asked for. Out of fold, each fold is predicted by the blend that was fitted without it; `metrics` has,
-    beside the scores, what the choice of the blend is worth: `naive` (in sample), `optimism`, `single` (the best run),
-    `gain` over it, `gain_is_real`, `blenders`, and the one that `gave_way` to the best run; and what adapting to the
-    test images is worth, `adapted`, where that was measured.
+    Its `manifest` has `runs` with their manifests, `views` that were tried, the metric, `limits`, `chosen_by` (further
+    images that had a say in the choice), and `blender` and `adapt` where these were asked for. Out of fold, each fold
+    is predicted by the blend that was fitted without it; `metrics` has, beside the scores, what the choice is worth:
+    `naive` (in sample), `optimism`, `single` (the best run), `gain` over it, `gain_is_real`, `blenders`, and the one
+    that `gave_way` to the best run; and what adapting to the test images is worth, `adapted`, where it was measured.
     """
 
     @property

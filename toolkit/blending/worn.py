@@ -64,7 +64,8 @@ def find_worn(labelled: Labelled, runs: Sequence[Run], pool: SeedGroups) -> Worn
     source = _source(labelled, used)
     if source is None:
         return None
-    most = max(1, VALUES // int(np.prod(labelled.probability_shape(1))))
+    # no more than there are samples, which say no more either
+    most = max(1, min(VALUES // int(np.prod(labelled.probability_shape(1))), int(labelled.inside.sum())))
     places = np.sort(np.random.default_rng(0).permutation(len(source.rows))[:most])
     if len(np.unique(labelled.fold[source.rows[places]])) < labelled.folds:
         return None
