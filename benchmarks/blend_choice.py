@@ -21,7 +21,7 @@ from toolkit.blending.candidates import NO_LIMITS, candidate
 from toolkit.blending.crossfit import cross_fit
 from toolkit.blending.pool import make_pool, with_test
 from toolkit.blending.solution import mixed
-from toolkit.blending.worn import find_worn
+from toolkit.blending.worn import find_worn, kept_of
 from toolkit.outcome import Table
 from toolkit.project import Project
 from toolkit.screen import Screen
@@ -39,7 +39,7 @@ def measure(project: Project, screen: Screen) -> dict[str, Any]:
     for some in chain.from_iterable(combinations(runs, size + 1) for size in range(len(runs))):
         pool = with_test(make_pool(labelled, [candidate(run, NO_LIMITS, "cpu") for run in some]), said)
         found = []
-        for worn in (None, find_worn(labelled, some, pool)):
+        for worn in (None, find_worn(kept_of(labelled, some), pool)):
             fitted = cross_fit(pool, blenders_for(pool), worn=worn)
             _, solution = fitted.final
             tally = of.tally(hidden.truth, mixed(pool, solution, "test", every), solution.decisions)

@@ -209,6 +209,11 @@ class Competition:
         """Are scores that were stored with these words the metric's? Where one is missing it is taken for that."""
         return all(stored.get(name) in (None, value) for name, value in self.scored_by.items())
 
+    def scored_before(self, stored: Mapping[str, Any]) -> str:
+        """In words, the other metric that such scores are by."""
+        name = str(stored["metric"])
+        return f"another {name}" if name == self.metric.name else name
+
     def decode(self, probabilities: np.ndarray) -> np.ndarray:
         """Labels uint8 (N, ...), of more than 256 classes int32, from probabilities (N, C, ...); an unscored class is
         never predicted.

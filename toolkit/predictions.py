@@ -88,8 +88,7 @@ class Predictions(OutOfFold, Outcome):
         metrics: dict[str, Any] = read_json(self.metrics_path, "clean", remedy=self.remedy(self.metrics_path))
         competition = self.labelled.competition
         if not competition.is_scored_by(metrics):
-            by, metric = metrics["metric"], competition.metric.name
-            by = f"another {metric}" if by == metric else by
+            by, metric = competition.scored_before(metrics), competition.metric.name
             raise UserError(
                 f"{self.folder} was scored by {by}, and {competition.name} now is by {metric}: "
                 "scores of two metrics can't be compared; take the old metric back, or "

@@ -14,6 +14,7 @@ from toolkit.blending.contested import Contested, gather
 from toolkit.blending.pool import Pool, make_pool
 from toolkit.blending.valued import Valued
 from toolkit.competition import Competition
+from toolkit.data.labelled import Labelled
 from toolkit.decisions.decide import packed
 from toolkit.metrics.confusion import ConfusionMetric, MacroF1
 from toolkit.metrics.heads import WeightedMacroRecall
@@ -27,7 +28,9 @@ from toolkit.metrics.ranks import AveragePrecision, RocAuc
 from toolkit.metrics.single_label import QuadraticKappa
 from toolkit.probabilities import write_probabilities
 from toolkit.project import Project
-from toolkit.runs import Run
+from toolkit.runs import Run, current_runs
+from toolkit.scoring.matched_to_test import ARRAYS, CLEAN, Match, store_matched
+from toolkit.store import write_json, write_manifest
 from toolkit.task import (
     IGNORED,
     UNKNOWN,
@@ -135,6 +138,21 @@ def made_runs(root: Path, quality: dict[str, float], biased: bool = False) -> Pr
             fold.folder.mkdir()
             fold.weights.write_bytes(bytes(1000 * (seed + 1)))
     return project
+
+
+def leave_match(labelled: Labelled, weights: np.ndarray) -> Match:
+    """The first samples as they are, with these weights, stand for the test images; all runs kept what they say."""
+    rows = np.arange(len(weights))
+    match = Match(rows, np.full(len(rows), CLEAN), labelled.targets[rows], weights, 0.5, 0.5)
+    folder = labelled.workspace.match
+    folder.mkdir()
+    for name in ARRAYS:
+        np.save(folder / f"{name}.npy", getattr(match, name))
+    write_json(folder / "match.json", {"auc_before": 0.5, "auc_after": 0.5})
+    write_manifest(folder, {})
+    for run in current_runs(labelled):
+        store_matched(run, match, np.asarray(run.oof[rows]))
+    return match
 
 
 def of_kind(task: Task, metric: Metric) -> Competition:

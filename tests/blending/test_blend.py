@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests import tiny
-from tests.blending.conftest import made_runs
+from tests.blending.conftest import leave_match, made_runs
 from tests.tiny import Heard, prepare, train
 from toolkit.blending.blend import blend
 from toolkit.blending.blend_folder import chosen_blend
@@ -25,7 +25,7 @@ from toolkit.project import Project
 from toolkit.recipe import Chosen, override, to_dict
 from toolkit.runs import Run, current_runs
 from toolkit.scoring.corruption_suite import VERSION
-from toolkit.scoring.matched_to_test import ARRAYS, Match, matched_score, store_matched
+from toolkit.scoring.matched_to_test import matched_score
 from toolkit.scoring.out_of_fold import score
 from toolkit.scoring.stress import keep_evidence
 from toolkit.scoring.stress_sampling import Evidence, all_triples, score_triples
@@ -288,19 +288,12 @@ def test_what_runs_predict_under_corruptions_is_blended_as_it_is_handed_in(tmp_p
     labelled = project.labelled()
     triples = all_triples(labelled)[:2000]
     rows = triples[:, 0]
-    match = Match(np.arange(50), np.full(50, -1), labelled.targets[:50], np.ones(50), 0.5, 0.5)
-    folder = labelled.workspace.match
-    folder.mkdir()
-    for name in ARRAYS:
-        np.save(folder / f"{name}.npy", getattr(match, name))
-    write_json(folder / "match.json", {"auc_before": 0.5, "auc_after": 0.5})
-    write_manifest(folder, {})
+    match = leave_match(labelled, np.ones(50))
     for run in current_runs(labelled):  # as if no corruption did anything
         run.stress_folder.mkdir()
         np.save(run.stress_folder / "triples.npy", triples)
         np.save(run.stress_folder / "probabilities.npy", run.oof[rows])
         write_manifest(run.stress_folder, {"version": VERSION})
-        store_matched(run, match, np.asarray(run.oof[:50]))
     for blender in ("mean-biases", "ranks", "calibrated"):
         made = project.ensemble(views=PLAIN, blender=blender)
         plain = score_triples(labelled, Evidence(triples, made.oof[rows]), len(all_triples(labelled)))

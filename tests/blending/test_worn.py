@@ -6,16 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.blending.conftest import KINDS, drawn_values, made_runs, pool_of
+from tests.blending.conftest import KINDS, drawn_values, leave_match, made_runs, pool_of
 from toolkit.blending.blenders import BLENDERS
 from toolkit.blending.candidates import NO_LIMITS, Candidate, candidate
-from toolkit.blending.pool import Pool, make_pool
+from toolkit.blending.pool import make_pool
 from toolkit.blending.solution import fold_tally
-from toolkit.blending.worn import Worn, find_worn, worn_key
-from toolkit.project import Project
+from toolkit.blending.worn import Worn, find_worn, kept_of
 from toolkit.runs import current_runs
-from toolkit.scoring.matched_to_test import ARRAYS, Match, store_matched
-from toolkit.store import write_json, write_manifest
 
 FOLDS = 3
 GREEDY = next(one for one in BLENDERS if one.name == "greedy")
@@ -38,28 +35,15 @@ def test_images_that_are_the_samples_score_as_these_do_and_weights_count(name: s
     assert once.tally(solution, 2).score() == pytest.approx(some.tally(solution, 2).score())
 
 
-def matched(project: Project, alike: bool) -> Pool:
-    """The pool of runs that kept what they predict of images that are like the test's."""
-    labelled = project.labelled()
-    weights = np.ones(50) if alike else np.linspace(0.5, 1.5, 50)
-    match = Match(np.arange(50), np.full(50, -1), labelled.targets[:50], weights, 0.5, 0.5)
-    folder = labelled.workspace.match
-    folder.mkdir()
-    for name in ARRAYS:
-        np.save(folder / f"{name}.npy", getattr(match, name))
-    write_json(folder / "match.json", {"auc_before": 0.5, "auc_after": 0.5})
-    write_manifest(folder, {})
-    for run in current_runs(labelled):
-        store_matched(run, match, np.asarray(run.oof[:50]))
-    return make_pool(labelled, [candidate(run, NO_LIMITS, "cpu") for run in current_runs(labelled)])
-
-
 @pytest.mark.parametrize("alike", [True, False])
 def test_images_like_the_test_are_taken_where_test_images_differ(tmp_path: Path, alike: bool) -> None:
-    project = made_runs(tmp_path, {"a": 2, "b": 2})
-    pool, runs = matched(project, alike), current_runs(project.labelled())
-    found = find_worn(pool.labelled, runs, pool)
-    assert (found is None) == alike == (worn_key(pool.labelled, runs) == {})
-    if found is not None:
+    labelled = made_runs(tmp_path, {"a": 2, "b": 2}).labelled()
+    match, runs = leave_match(labelled, np.ones(50) if alike else np.linspace(0.5, 1.5, 50)), current_runs(labelled)
+    kept = kept_of(labelled, runs)
+    assert (kept is None) == alike
+    found = find_worn(kept, make_pool(labelled, [candidate(run, NO_LIMITS, "cpu") for run in runs]))
+    assert (found is None) == alike
+    if kept is not None and found is not None:
+        assert kept.key == {"match": match.hash}
         assert found.name == "test-like" and np.array_equal(found.rows, np.arange(50))
         assert np.array_equal(found.weights, np.linspace(0.5, 1.5, 50))

@@ -152,7 +152,8 @@ def _repeats(dataset: Dataset, task: Task, findings: Findings) -> list[Line]:
 
 def _groups(dataset: Dataset, findings: Findings, left_out: np.ndarray) -> list[Line]:
     """A line for each member of a group, with its surest relation as the reason; a group is named by its first id."""
-    group = groups_found(dataset, findings, left_out)
+    same = _together(dataset, findings, left_out)
+    group = _joined(dataset, same, findings.links)
     first = {int(name): str(dataset.ids[row]) for row, name in reversed(list(enumerate(group)))}
     called, lines = dataset.called, dict[int, Line]()
     links = findings.links[["left", "right", "kind", "keypoints", "similarity"]].sort_values("similarity")
@@ -165,7 +166,7 @@ def _groups(dataset: Dataset, findings: Findings, left_out: np.ndarray) -> list[
             if kind != "copy":
                 text, sure = f"{TILE} of {called[other]}", 1 - FALSE_SHARE
             lines[row] = Line(row, "group", first[int(group[row])], text, sure)
-    for rows in _together(dataset, findings, left_out):
+    for rows in same:
         reason = f"{EXACT_COPY} {_listed(dataset, rows)}"
         lines |= {int(row): Line(int(row), "group", first[int(group[row])], reason, 1.0) for row in rows}
     return list(lines.values())

@@ -23,7 +23,7 @@ from toolkit.blending.pool import Pool, make_pool, with_test
 from toolkit.blending.solution import mixed, run_shares, write_mixed
 from toolkit.blending.stored_views import TRAINED, VIEWS, of_test_images, through_views, views_to_try
 from toolkit.blending.view_choice import ViewChoice, write_choice
-from toolkit.blending.worn import find_worn, worn_key
+from toolkit.blending.worn import Kept, find_worn, kept_of
 from toolkit.checked import keep
 from toolkit.competition_code import tell_of_code
 from toolkit.data.labelled import Labelled
@@ -78,8 +78,8 @@ def blend(
     inputs = {"runs": {run.name: run.manifest for run in runs}, "views": list(tried)}
     inputs |= labelled.competition.scored_by
     inputs |= {"limits": limits.given} if limits.given else {}
-    beside = worn_key(labelled, runs) if blender is None else {}
-    inputs |= {"chosen_by": beside} if beside else {}
+    kept = kept_of(labelled, runs)
+    inputs |= {"chosen_by": kept.key} if kept is not None and blender is None else {}
     inputs |= {} if blender is None else {"blender": blender}
     inputs |= {"adapt": adapt} if adapt != NONE and may_adapt(labelled) else {}
     made = chosen_blend(labelled)
@@ -96,7 +96,7 @@ def blend(
             candidates = [candidate(run, limits, device) for run in runs]
         if len(tried) > 1:
             candidates, choice = through_views(runs, candidates, tried, limits, scratch, device, progress)
-        made = _store(labelled, runs, candidates, choice, limits, inputs, scratch, device, progress)
+        made = _store(labelled, runs, candidates, choice, limits, inputs, kept, scratch, device, progress)
     choose(made)
     return made
 
@@ -150,13 +150,14 @@ def _store(
     choice: ViewChoice | None,
     limits: Limits,
     inputs: dict[str, Any],
+    kept: Kept | None,
     scratch: Path,
     device: str,
     progress: Progress,
 ) -> Blend:
     with progress.phase("reading what the runs predict"):
         pool, asked = make_pool(labelled, candidates, limits, scratch), inputs.get("blender")
-    worn = find_worn(labelled, runs, pool)
+    worn = find_worn(kept, pool)
     fitted = cross_fit(pool, blenders_for(pool, asked), asked, progress, worn)
     blender, solution = fitted.final
     described, quantiles = describe(pool, fitted), quantiles_of(fitted)
@@ -198,8 +199,8 @@ def _store(
         write_json(files.metrics_path, {**labelled.competition.scored_by, **scores, **counts})
         draw(pool, solution, blender.name, partial)
         write_manifest(partial, inputs, labelled.competition.folder)
-        kept = (files.description_path, files.views_path, files.adapted_path)
-        keep(path for path in kept if path.exists())
+        sealed = (files.description_path, files.views_path, files.adapted_path)
+        keep(path for path in sealed if path.exists())
     return made
 
 

@@ -1,7 +1,7 @@
 """What can be blended: runs within limits, and seed groups of them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -158,6 +158,16 @@ class SeedGroups:
     def runs(self) -> tuple[Candidate, ...]:
         """Of all seed groups, one after the other."""
         return tuple(member for group in self.seed_groups for member in group.members)
+
+
+def with_values(groups: Sequence[SeedGroup], which: str, values: Mapping[str, np.ndarray]) -> tuple[SeedGroup, ...]:
+    """The same, whose members have these for `oof` or `test`, by name."""
+
+    def member(one: Candidate) -> Candidate:
+        given: dict[str, Any] = {which: values.get(one.name)}
+        return replace(one, **given)
+
+    return tuple(replace(group, members=tuple(map(member, group.members))) for group in groups)
 
 
 def make_seed_groups(candidates: Sequence[Candidate], limits: Limits = NO_LIMITS) -> tuple[SeedGroup, ...]:

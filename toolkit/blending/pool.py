@@ -7,7 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from toolkit.blending.candidates import NO_LIMITS, Candidate, Limits, SeedGroup, SeedGroups, make_seed_groups
+from toolkit.blending.candidates import (
+    NO_LIMITS,
+    Candidate,
+    Limits,
+    SeedGroup,
+    SeedGroups,
+    make_seed_groups,
+    with_values,
+)
 from toolkit.blending.climbs import OF_FEW, climb_of
 from toolkit.blending.contested import Contested, Part, gather, thinned
 from toolkit.blending.greedy import climb_from, greedy
@@ -120,11 +128,7 @@ class Pool(SeedGroups):
 
 def with_test(pool: Pool, tests: Mapping[str, np.ndarray]) -> Pool:
     """With the test predictions (M, C, ...) of runs by name."""
-    groups = [
-        replace(group, members=tuple(replace(one, test=tests.get(one.name)) for one in group.members))
-        for group in pool.seed_groups
-    ]
-    return replace(pool, seed_groups=tuple(groups))
+    return replace(pool, seed_groups=with_values(pool.seed_groups, "test", tests))
 
 
 def make_pool(

@@ -3,13 +3,13 @@
 Those that were made to look like the test images, where these may be looked at; else those of the stress score.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from toolkit.blending.candidates import SeedGroups
+from toolkit.blending.candidates import SeedGroups, with_values
 from toolkit.blending.solution import Solution, mixed
 from toolkit.data.labelled import Labelled
 from toolkit.metrics.tally import Tally, joined
@@ -17,10 +17,21 @@ from toolkit.probabilities import chunks
 from toolkit.runs import Run
 from toolkit.scoring.matched_to_test import kept_of_match, read_match
 from toolkit.scoring.stress import read_evidence
-from toolkit.scoring.stress_sampling import all_triples
 from toolkit.scoring.weighted import weigh
 
 VALUES = 2**25  # of a run, that are read for each blend at most
+
+
+@dataclass(frozen=True)
+class Kept:
+    """name, rows, truth, weights: as `Worn` has them, of all; key: by what they are known; values: (n, ...) by run."""
+
+    name: str
+    key: dict[str, Any]
+    rows: np.ndarray
+    truth: np.ndarray
+    weights: np.ndarray
+    values: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -57,63 +68,35 @@ class Worn:
         return np.flatnonzero(self.seed_groups.labelled.fold[self.rows] == fold)
 
 
-def find_worn(labelled: Labelled, runs: Sequence[Run], pool: SeedGroups) -> Worn | None:
-    """None where a run of the pool kept nothing of such images, or where test images look like training images."""
-    names = {member.name for member in pool.runs}
-    used = [run for run in runs if run.name in names]
-    source = _source(labelled, used)
-    if source is None:
+def find_worn(kept: Kept | None, pool: SeedGroups) -> Worn | None:
+    """Of the runs of a pool; None where nothing was kept, or some fold has none of the images."""
+    if kept is None:
         return None
+    labelled = pool.labelled
     # no more than there are samples, which say no more either
     most = max(1, min(VALUES // int(np.prod(labelled.probability_shape(1))), int(labelled.inside.sum())))
-    places = np.sort(np.random.default_rng(0).permutation(len(source.rows))[:most])
-    if len(np.unique(labelled.fold[source.rows[places]])) < labelled.folds:
+    places = np.sort(np.random.default_rng(0).permutation(len(kept.rows))[:most])
+    if len(np.unique(labelled.fold[kept.rows[places]])) < labelled.folds:
         return None
-    groups = _with(pool, dict(zip([run.name for run in used], source.kept, strict=True)))
-    truth, rows, weights = np.asarray(source.truth[places]), source.rows[places], source.weights[places]
-    return Worn(source.name, groups, places, truth, rows, weights)
+    groups = SeedGroups(labelled, with_values(pool.seed_groups, "oof", kept.values))
+    return Worn(kept.name, groups, places, np.asarray(kept.truth[places]), kept.rows[places], kept.weights[places])
 
 
-def worn_key(labelled: Labelled, runs: Sequence[Run]) -> dict[str, Any]:
-    """By what `find_worn` of these runs is known; empty where there is nothing."""
-    source = _source(labelled, runs)
-    return {} if source is None else source.key
-
-
-@dataclass(frozen=True)
-class _Source:
-    """name, rows, truth, weights: as `Worn` has them; key: what they are known by; kept: values (n, ...) by run."""
-
-    name: str
-    key: dict[str, Any]
-    rows: np.ndarray
-    truth: np.ndarray
-    weights: np.ndarray
-    kept: list[np.ndarray]
-
-
-def _source(labelled: Labelled, runs: Sequence[Run]) -> _Source | None:
+def kept_of(labelled: Labelled, runs: Sequence[Run]) -> Kept | None:
+    """None where one of these runs kept nothing of such images, or where test images look like training images."""
     match = read_match(labelled.workspace.match)
     if match is not None:
-        kept = [values for run in runs if (values := kept_of_match(run, match)) is not None]
-        if match.alike or len(kept) < len(runs):
+        of_match = {run.name: said for run in runs if (said := kept_of_match(run, match)) is not None}
+        if match.alike or len(of_match) < len(runs):
             return None
-        return _Source("test-like", {"match": match.hash}, match.rows, match.truth, match.weights, kept)
-    found = [one for run in runs if (one := read_evidence(run)) is not None]
-    number = min((len(one.probabilities) for one in found), default=0)
-    triples = all_triples(labelled)[:number]
-    if len(found) < len(runs) or any(not np.array_equal(one.triples[:number], triples) for one in found):
+        return Kept("test-like", {"match": match.hash}, match.rows, match.truth, match.weights, of_match)
+    found = {run.name: one for run in runs if (one := read_evidence(run)) is not None}
+    evidence = list(found.values())
+    number = min((len(one.probabilities) for one in evidence), default=0)
+    # of two runs on the same folds one has the beginning of the other's
+    if len(found) < len(runs) or any((one.triples[:number] != evidence[0].triples[:number]).any() for one in evidence):
         return None
-    rows = triples[:, 0].astype(np.int64)
-    truth = labelled.truth[rows] if found[0].truth is None else found[0].truth[:number]
-    return _Source(
-        "corrupted", {"corrupted": number}, rows, truth, np.ones(number), [one.probabilities for one in found]
-    )
-
-
-def _with(pool: SeedGroups, kept: Mapping[str, np.ndarray]) -> SeedGroups:
-    groups = [
-        replace(group, members=tuple(replace(one, oof=kept[one.name]) for one in group.members))
-        for group in pool.seed_groups
-    ]
-    return SeedGroups(pool.labelled, tuple(groups))
+    rows, truth = evidence[0].triples[:number, 0].astype(np.int64), evidence[0].truth
+    truth = labelled.truth[rows] if truth is None else truth[:number]
+    values = {name: one.probabilities for name, one in found.items()}
+    return Kept("corrupted", {"corrupted": number}, rows, truth, np.ones(number), values)

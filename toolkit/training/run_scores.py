@@ -76,8 +76,7 @@ def score_again(run: Run, progress: Progress, at_any_price: bool = False) -> Non
     metrics, competition = read_json(run.metrics_path, "clean", remedy=remedy), labelled.competition
     if competition.is_scored_by(metrics):
         return
-    before, metric = metrics["metric"], competition.metric.name
-    before = f"another {metric}" if before == metric else before
+    before, metric = competition.scored_before(metrics), competition.metric.name
     evidence = stress.read_evidence(run) if metrics.get("stress") else None
     lost = evidence is not None and not _tells(run, evidence)
     if lost and not at_any_price:
